@@ -1,0 +1,183 @@
+// Package catalog holds what a gateway knows of the cluster: nodes, tables, shards, placements, types and functions, as an
+// immutable Snapshot with a version; and loads, watches and creates the metadata tables (pg_dist_*) that it comes from.
+//
+// It imports sql and backend only. Read Snapshot first.
+package catalog
+
+import (
+	"hash/fnv"
+	"sort"
+	"strconv"
+)
+
+// Snapshot is all that planning needs to know, at one moment. It is never changed once made, so it may be shared freely.
+type Snapshot struct {
+	Version     int64 // grows with every change of the metadata or of a table's definition
+	Nodes       []Node
+	Colocations map[int32]*Colocation
+	Relations   map[Name]*Relation
+	ByOID       map[uint32]*Relation
+	Types       map[uint32]*Type
+	Functions   map[string][]*Function // by unqualified name, every overload
+	Operators   map[string]bool        // user-defined operators' names: those cannot be assumed to mean what pg_catalog's mean
+}
+
+// Name is a schema-qualified name.
+type Name struct{ Schema, Name string }
+
+// Node is a row of pg_dist_node.
+type Node struct {
+	ID, GroupID      int32
+	Host             string
+	Port             int
+	Active           bool
+	Secondary        bool
+	ShouldHaveShards bool
+}
+
+// CoordinatorGroup is the group id of the coordinator.
+const CoordinatorGroup int32 = 0
+
+// Colocation is a colocation group: tables whose shards with equal ranges live on the same node.
+type Colocation struct {
+	ID         int32
+	ShardCount int
+	TypeOID    uint32       // of the distribution column; 0 for reference and single-shard tables
+	Collation  uint32       // of the distribution column; 0 where the type has none
+	Groups     []ShardGroup // ascending by Min; they tile the int32 space
+}
+
+// ShardGroup is what moves, splits and locks as one: the shards of one colocation group with one hash range.
+type ShardGroup struct {
+	ID       int64 // names the shard schemas: <schema>_<ID>
+	Min, Max int32 // inclusive hash range
+	GroupID  int32 // of the node that holds it
+}
+
+// GroupFor gives the index in Groups of the shard group whose range holds hash.
+func (c *Colocation) GroupFor(hash int32) int {
+	return sort.Search(len(c.Groups), func(i int) bool { return c.Groups[i].Max >= hash })
+}
+
+// Kind says how a table's rows are spread.
+type Kind byte
+
+const (
+	Local       Kind = iota // an ordinary relation of the coordinator
+	Distributed             // split over shards by the hash of its distribution column
+	Reference               // one copy on every node
+)
+
+// Relation is a table, view, sequence, or other relation of the coordinator.
+type Relation struct {
+	OID          uint32
+	Schema, Name string
+	RelKind      byte // pg_class.relkind: 'r' table, 'p' partitioned table, 'v' view, 'm' materialised view, 'S' sequence, 'f' foreign, 'c' composite
+	Kind         Kind
+	Owner        string
+	Columns      []Column // in attnum order, dropped ones left out
+	DistColumn   int      // index into Columns, -1 unless distributed
+	ColocationID int32
+	ShardIDs     []int64 // the table's own shard ids, parallel to its colocation's Groups
+	PrimaryKey   []int   // indexes into Columns
+	Definition   string  // of a view: pg_get_viewdef
+	HasTriggers  bool    // user triggers
+	RowSecurity  bool
+	Inherited    bool   // has children by inheritance or partitioning
+	Parent       uint32 // of a partition
+	ToastOrTemp  bool
+}
+
+// Column is a live column of a relation.
+type Column struct {
+	Name      string
+	AttNum    int16
+	TypeOID   uint32
+	TypMod    int32
+	Collation uint32
+	NotNull   bool
+	Default   string // its default expression as SQL, "" if none
+	Sequence  *Name  // the sequence that fills it (serial or identity), nil if none
+	Identity  byte   // 'a' always, 'd' by default, 0
+	Generated bool   // GENERATED ALWAYS AS (…) STORED
+	Volatile  bool   // the default calls a volatile function other than nextval
+}
+
+// Type is a row of pg_type, with what routing needs.
+type Type struct {
+	OID          uint32
+	Schema, Name string
+	SQL          string // as format_type writes it, always usable in a cast whatever the search_path
+	Kind         byte   // pg_type.typtype: 'b' base, 'c' composite, 'd' domain, 'e' enum, 'p' pseudo, 'r' range, 'm' multirange
+	Category     byte   // pg_type.typcategory
+	Base         uint32 // of a domain
+	Element      uint32 // of an array
+	Array        uint32 // the array type over this type
+	HashFunction string // the int4-returning hash function of its default hash operator class, "" if it has none; qualified
+}
+
+// Function is one overload of a function.
+type Function struct {
+	OID          uint32
+	Schema, Name string
+	Kind         byte // pg_proc.prokind: 'f' function, 'p' procedure, 'a' aggregate, 'w' window
+	Volatility   byte // 'i', 's', 'v'
+	ReturnsSet   bool
+	Args         []uint32
+	Result       uint32
+	Language     string
+	ReadsTables  bool // its body names a distributed or reference table (see loader), so it must not run unseen on the coordinator
+	AggKind      byte // of an aggregate: 'n' normal, 'o' ordered-set, 'h' hypothetical-set
+	Strict       bool
+}
+
+// Resolve finds the relation that a possibly unqualified name means under a search path, nil if there is none.
+func (s *Snapshot) Resolve(searchPath []string, schema, name string) *Relation {
+	if schema != "" {
+		return s.Relations[Name{schema, name}]
+	}
+	if r := s.Relations[Name{"pg_catalog", name}]; r != nil {
+		return r
+	}
+	for _, path := range searchPath {
+		if r := s.Relations[Name{path, name}]; r != nil {
+			return r
+		}
+	}
+	return nil
+}
+
+// ShardSchema is the name of the schema that holds the shards of a user schema's tables in a shard group.
+func ShardSchema(schema string, shardGroup int64) string {
+	suffix := "_" + strconv.FormatInt(shardGroup, 10)
+	const maxIdentifier = 63 // NAMEDATALEN - 1
+	if len(schema)+len(suffix) > maxIdentifier {
+		h := fnv.New32a()
+		h.Write([]byte(schema))
+		suffix = "_" + strconv.FormatUint(uint64(h.Sum32()), 36) + suffix
+		schema = schema[:maxIdentifier-len(suffix)]
+	}
+	return schema + suffix
+}
+
+// ActivePrimaries gives the primaries of the active groups, the coordinator first.
+func (s *Snapshot) ActivePrimaries() []Node {
+	var nodes []Node
+	for _, n := range s.Nodes {
+		if n.Active && !n.Secondary {
+			nodes = append(nodes, n)
+		}
+	}
+	sort.Slice(nodes, func(i, j int) bool { return nodes[i].GroupID < nodes[j].GroupID })
+	return nodes
+}
+
+// Primary gives the active primary of a group.
+func (s *Snapshot) Primary(groupID int32) (Node, bool) {
+	for _, n := range s.Nodes {
+		if n.GroupID == groupID && n.Active && !n.Secondary {
+			return n, true
+		}
+	}
+	return Node{}, false
+}
