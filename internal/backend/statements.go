@@ -1,0 +1,68 @@
+package backend
+
+import (
+	"container/list"
+	"strconv"
+)
+
+// maxStatements bounds the prepared statements that one connection keeps.
+const maxStatements = 256
+
+// statements is the least-recently-used set of statements prepared on a connection.
+type statements struct {
+	byKey     map[string]*list.Element
+	used      *list.List // of *prepared, most recently used first
+	tentative []*prepared
+	evicted   []string // names to close before the next round
+	number    int
+}
+
+type prepared struct{ key, name string }
+
+// Prepared gives the name under which the statement with this key is prepared here. If it is not known yet, the caller must send
+// a Parse of that name in the same unit; should the unit fail, the connection forgets the statement by itself.
+func (c *Conn) Prepared(key string) (name string, known bool) {
+	s := &c.statements
+	if e := s.byKey[key]; e != nil {
+		s.used.MoveToFront(e)
+		return e.Value.(*prepared).name, true
+	}
+	if s.byKey == nil {
+		s.byKey, s.used = map[string]*list.Element{}, list.New()
+	}
+	if s.used.Len() >= maxStatements {
+		c.Unprepare(s.used.Back().Value.(*prepared).key)
+	}
+	s.number++
+	p := &prepared{key: key, name: "trunkline_" + strconv.Itoa(s.number)}
+	s.byKey[key] = s.used.PushFront(p)
+	s.tentative = append(s.tentative, p)
+	return p.name, false
+}
+
+// Unprepare forgets a statement, and closes it on the node before the next round.
+func (c *Conn) Unprepare(key string) {
+	s := &c.statements
+	if e := s.byKey[key]; e != nil {
+		s.evicted = append(s.evicted, s.used.Remove(e).(*prepared).name)
+		delete(s.byKey, key)
+	}
+}
+
+// UnprepareAll forgets all statements without closing them: the node has dropped them by itself (DISCARD ALL, DEALLOCATE ALL).
+func (c *Conn) UnprepareAll() {
+	c.statements = statements{number: c.statements.number}
+}
+
+// forgetTentative forgets the statements prepared in a unit that failed: whether their Parse came before the error is unknown.
+func (c *Conn) forgetTentative() {
+	for _, p := range c.statements.tentative {
+		if e := c.statements.byKey[p.key]; e != nil && e.Value == p {
+			c.Unprepare(p.key)
+		}
+	}
+	c.statements.settle()
+}
+
+// settle is called when a unit has ended: what was prepared in it is there to stay.
+func (s *statements) settle() { s.tentative = s.tentative[:0] }
