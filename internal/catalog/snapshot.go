@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"sort"
 	"strconv"
+	"unicode/utf8"
 )
 
 // Snapshot is all that planning needs to know, at one moment. It is never changed once made, so it may be shared freely.
@@ -155,7 +156,11 @@ func ShardSchema(schema string, shardGroup int64) string {
 		h := fnv.New32a()
 		h.Write([]byte(schema))
 		suffix = "_" + strconv.FormatUint(uint64(h.Sum32()), 36) + suffix
-		schema = schema[:maxIdentifier-len(suffix)]
+		cut := maxIdentifier - len(suffix)
+		for !utf8.RuneStart(schema[cut]) { // never inside a character
+			cut--
+		}
+		schema = schema[:cut]
 	}
 	return schema + suffix
 }

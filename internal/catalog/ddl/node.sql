@@ -1,0 +1,13 @@
+-- What every node has, the coordinator too. Runs each time a node is bootstrapped.
+
+CREATE SCHEMA IF NOT EXISTS trunkline;
+GRANT USAGE ON SCHEMA trunkline TO PUBLIC;
+
+-- The decisions of distributed transactions that this node decided. A row says that the transaction was committed, or, as a
+-- tombstone, that it must not be any more. Users write their own decision in their own transaction.
+CREATE TABLE IF NOT EXISTS trunkline.commit_record (
+  gid text PRIMARY KEY,
+  committed bool NOT NULL DEFAULT true,
+  decided_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+GRANT SELECT, INSERT ON trunkline.commit_record TO PUBLIC;

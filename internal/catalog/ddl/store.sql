@@ -1,0 +1,123 @@
+-- What the gateway calls to change the metadata as part of a user's own transaction. Each function checks that the user who has
+-- logged in may do what it records, since it writes tables that the user cannot.
+
+CREATE OR REPLACE FUNCTION trunkline_internal.check_owner(table_name oid) RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE relation pg_class;
+BEGIN
+  SELECT * INTO relation FROM pg_class WHERE oid = $1;
+  IF FOUND AND NOT pg_has_role(session_user, relation.relowner, 'MEMBER') THEN
+    RAISE insufficient_privilege USING MESSAGE = format('must be owner of table %s', relation.relname);
+  END IF;
+END $$;
+
+-- A new colocation group, its hash space cut evenly; groups[i] is the node group that holds the i-th shard group.
+CREATE OR REPLACE FUNCTION trunkline_internal.create_colocation(groups int[], column_type oid, column_collation oid) RETURNS int LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  id int;
+  n bigint := cardinality(groups);
+  width bigint := 4294967296 / greatest(n, 1);
+BEGIN
+  INSERT INTO trunkline.pg_dist_colocation (shardcount, replicationfactor, distributioncolumntype, distributioncolumncollation)
+    VALUES (n, 1, column_type, column_collation) RETURNING colocationid INTO id;
+  INSERT INTO trunkline.shard_group (colocationid, shardminvalue, shardmaxvalue, groupid)
+    SELECT id, (-2147483648 + (i - 1) * width)::int, CASE WHEN i = n THEN 2147483647 ELSE (-2147483649 + i * width)::int END, groups[i]
+    FROM generate_series(1, n) i ORDER BY i;
+  RETURN id;
+END $$;
+
+-- The colocation group of all reference tables, which has no shard groups.
+CREATE OR REPLACE FUNCTION trunkline_internal.reference_colocation() RETURNS int LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE id int;
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('trunkline reference colocation', 0));
+  SELECT colocationid INTO id FROM trunkline.pg_dist_colocation WHERE replicationfactor = -1;
+  IF NOT FOUND THEN
+    INSERT INTO trunkline.pg_dist_colocation (shardcount, replicationfactor, distributioncolumntype, distributioncolumncollation)
+      VALUES (1, -1, 0, 0) RETURNING colocationid INTO id;
+  END IF;
+  RETURN id;
+END $$;
+
+-- Records a table of a colocation group with its shards and placements. A NULL column makes a reference table (in the reference
+-- colocation group) or a single-shard table. The first table of a group gets the shard groups' ids as its shards' ids.
+CREATE OR REPLACE FUNCTION trunkline_internal.add_table(table_name oid, column_name text, colocation int) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  reference bool;
+  first bool;
+BEGIN
+  PERFORM trunkline_internal.check_owner(table_name);
+  SELECT replicationfactor = -1 INTO STRICT reference FROM trunkline.pg_dist_colocation WHERE colocationid = colocation FOR KEY SHARE;
+  INSERT INTO trunkline.pg_dist_partition (logicalrelid, partmethod, partkey, colocationid, repmodel)
+    VALUES (table_name, CASE WHEN column_name IS NULL THEN 'n' ELSE 'h' END,
+            trunkline.column_name_to_column(table_name, column_name), colocation, CASE WHEN reference THEN 't' ELSE 's' END);
+  IF reference THEN
+    WITH shard AS (
+      INSERT INTO trunkline.pg_dist_shard (logicalrelid) VALUES (table_name) RETURNING shardid
+    ) INSERT INTO trunkline.pg_dist_placement (shardid, groupid)
+      SELECT shardid, groupid FROM shard, trunkline.pg_dist_node WHERE noderole = 'primary' AND isactive ORDER BY groupid;
+    RETURN;
+  END IF;
+  first := NOT EXISTS (SELECT FROM trunkline.pg_dist_shard s JOIN trunkline.shard_group g ON g.shardgroupid = s.shardid WHERE g.colocationid = colocation);
+  WITH shard AS (
+    INSERT INTO trunkline.pg_dist_shard (logicalrelid, shardid, shardminvalue, shardmaxvalue)
+      SELECT table_name, CASE WHEN first THEN g.shardgroupid ELSE nextval('trunkline.pg_dist_shardid_seq') END,
+             CASE WHEN column_name IS NOT NULL THEN g.shardminvalue END, CASE WHEN column_name IS NOT NULL THEN g.shardmaxvalue END
+      FROM (SELECT * FROM trunkline.shard_group WHERE colocationid = colocation ORDER BY shardminvalue OFFSET 0) g
+      RETURNING shardid, shardminvalue
+  ) INSERT INTO trunkline.pg_dist_placement (shardid, groupid)
+    SELECT s.shardid, g.groupid FROM shard s JOIN trunkline.shard_group g
+      ON g.colocationid = colocation AND (s.shardminvalue IS NULL OR g.shardminvalue = s.shardminvalue::int) ORDER BY s.shardid;
+END $$;
+
+-- Forgets a table. When it was its colocation group's last (and the group is not a schema's), the group goes too. Says whether it did.
+CREATE OR REPLACE FUNCTION trunkline_internal.remove_table(table_name oid) RETURNS bool LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  colocation int;
+BEGIN
+  PERFORM trunkline_internal.check_owner(table_name);
+  DELETE FROM trunkline.pg_dist_placement WHERE shardid IN (SELECT shardid FROM trunkline.pg_dist_shard WHERE logicalrelid = table_name);
+  DELETE FROM trunkline.pg_dist_shard WHERE logicalrelid = table_name;
+  DELETE FROM trunkline.pg_dist_partition WHERE logicalrelid = table_name RETURNING colocationid INTO colocation;
+  IF colocation IS NULL OR colocation = 0 THEN
+    RETURN false;
+  END IF;
+  PERFORM FROM trunkline.pg_dist_colocation WHERE colocationid = colocation FOR UPDATE;
+  IF EXISTS (SELECT FROM trunkline.pg_dist_partition WHERE colocationid = colocation)
+     OR EXISTS (SELECT FROM trunkline.pg_dist_schema WHERE colocationid = colocation) THEN
+    RETURN false;
+  END IF;
+  DELETE FROM trunkline.pg_dist_colocation WHERE colocationid = colocation;
+  RETURN true;
+END $$;
+
+-- Moves a table to another colocation group of the same shape: its shards take that group's ranges, in order.
+CREATE OR REPLACE FUNCTION trunkline_internal.set_colocation(table_name oid, colocation int) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  column_name text;
+BEGIN
+  SELECT trunkline.column_to_column_name(table_name, partkey) INTO column_name FROM trunkline.pg_dist_partition WHERE logicalrelid = table_name;
+  PERFORM trunkline_internal.remove_table(table_name);
+  PERFORM trunkline_internal.add_table(table_name, column_name, colocation);
+END $$;
+
+-- Records that a shard group now lives in another node group.
+CREATE OR REPLACE FUNCTION trunkline_internal.move_shard_group(shard_group bigint, target_group int) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  moved trunkline.shard_group;
+BEGIN
+  UPDATE trunkline.shard_group SET groupid = target_group WHERE shardgroupid = $1 RETURNING * INTO STRICT moved;
+  UPDATE trunkline.pg_dist_placement SET groupid = target_group WHERE shardid IN (
+    SELECT s.shardid FROM trunkline.pg_dist_shard s JOIN trunkline.pg_dist_partition p USING (logicalrelid)
+    WHERE p.colocationid = moved.colocationid AND (s.shardminvalue IS NULL OR s.shardminvalue::int = moved.shardminvalue));
+END $$;
+
+-- Records a node. group_id -1 means a group of its own.
+CREATE OR REPLACE FUNCTION trunkline_internal.add_node(host text, port int, group_id int, role text, cluster name, active bool) RETURNS int LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  id int;
+BEGIN
+  INSERT INTO trunkline.pg_dist_node (groupid, nodename, nodeport, noderole, nodecluster, isactive, hasmetadata, metadatasynced, shouldhaveshards)
+    VALUES (CASE WHEN group_id < 0 THEN nextval('trunkline.pg_dist_groupid_seq') ELSE group_id END, host, port,
+            role::trunkline.noderole, cluster, active, active, active, group_id <> 0) RETURNING nodeid INTO id;
+  RETURN id;
+END $$;
