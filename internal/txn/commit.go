@@ -1,0 +1,393 @@
+package txn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/trunkline/trunkline/internal/backend"
+	"github.com/trunkline/trunkline/internal/sql"
+)
+
+// Commit ends the block and makes its changes last on all nodes, or on none. The tag is COMMIT, or ROLLBACK if the block had
+// failed. After an error nothing was committed, except after SQLSTATE 08007, which says that the outcome is unknown.
+//
+// The named fault points are "before", "sent" and "after", then the message, then the group it goes to: "sent prepare 2" lies
+// between sending PREPARE TRANSACTION to group 2 and reading its answer. Messages: "commit" (one writer, or none), "prepare",
+// "decide" (the record and COMMIT on the decider), "commit prepared", "rollback", "rollback prepared".
+func (t *Tx) Commit(ctx context.Context) (tag string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.begin == "" {
+		return "COMMIT", nil
+	}
+	defer t.end()
+	if t.status() == 'E' {
+		return "ROLLBACK", t.rollback(ctx)
+	}
+	writers, readers, err := t.sides(ctx)
+	if err != nil {
+		t.rollback(ctx)
+		return "", err
+	}
+	if len(writers) > 1 {
+		return "COMMIT", t.commitTwoPhase(ctx, writers, readers)
+	}
+	return t.commitPlain(ctx, append(writers, readers...))
+}
+
+// Rollback ends the block and undoes its changes on all nodes.
+func (t *Tx) Rollback(ctx context.Context) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.begin == "" {
+		return nil
+	}
+	defer t.end()
+	return t.rollback(ctx)
+}
+
+// rollback rolls back wherever a block is open. A node that cannot be told rolls back by itself when its connection ends, so only
+// a fault point's error is returned.
+func (t *Tx) rollback(ctx context.Context) error {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+	defer stop()
+	var open []*participant
+	for _, p := range t.participants {
+		t.drain(ctx, p)
+		if p.conn.Err() == nil && (p.conn.TxStatus() != 'I' || p.conn.Buffered()) {
+			open = append(open, p)
+		}
+	}
+	_, err := t.exchange(ctx, "rollback", open, "ROLLBACK")
+	return err
+}
+
+// rollbackTimeout is how long a rollback may take before its connections are given up: rolling back is quick.
+const rollbackTimeout = 30 * time.Second
+
+// drain ends a statement that was left running and reads the rest of its answer.
+func (t *Tx) drain(ctx context.Context, p *participant) {
+	if p.conn.Pending() == 0 || p.conn.Err() != nil {
+		return
+	}
+	if p.conn.Flush() == nil && p.conn.Cancel(ctx) != nil {
+		p.conn.Abandon()
+	}
+	for p.conn.Pending() > 0 && p.conn.Err() == nil {
+		p.conn.Collect(ctx)
+	}
+}
+
+// sides tells who wrote. With several participants, those not known to have written are asked whether they did after all (a
+// function may have), unless the block is read-only: to commit a writer as if it had only read could lose its half.
+func (t *Tx) sides(ctx context.Context) (writers, readers []*participant, err error) {
+	var unsure []*participant
+	for _, p := range t.participants {
+		if t.wrote(p.group) {
+			writers = append(writers, p)
+		} else {
+			unsure = append(unsure, p)
+		}
+	}
+	if len(t.participants) < 2 || strings.Contains(strings.ToUpper(t.begin), "READ ONLY") {
+		return writers, unsure, nil
+	}
+	for _, p := range unsure {
+		p.conn.SendQuery("SELECT 1 WHERE pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL")
+		p.conn.Flush()
+	}
+	for _, p := range unsure {
+		results, failure := p.conn.Collect(ctx)
+		switch {
+		case failure != nil:
+			err = failure
+		case len(results) == 1 && len(results[0].Rows) == 1:
+			writers = append(writers, p)
+		default:
+			readers = append(readers, p)
+		}
+	}
+	return writers, readers, err
+}
+
+// commitPlain commits where at most the first participant has written.
+func (t *Tx) commitPlain(ctx context.Context, all []*participant) (string, error) {
+	answers, crash := t.exchange(ctx, "commit", all, "COMMIT")
+	if crash != nil {
+		return "", crash
+	}
+	for i, a := range answers {
+		switch {
+		case a.lost && i == 0:
+			return "", unknownOutcome("Node "+all[i].conn.Address().String()+" was lost before it answered COMMIT.", "")
+		case a.err != nil && (i == 0 || !t.wrote(all[0].group)):
+			return "", a.err
+		case a.err != nil:
+			t.manager.config.Log.Warn("a node that only read failed to commit", "group", all[i].group, "error", a.err)
+		case a.tag == "ROLLBACK" && i == 0:
+			return "ROLLBACK", nil
+		}
+	}
+	return "COMMIT", nil
+}
+
+// commitTwoPhase commits where several have written.
+func (t *Tx) commitTwoPhase(ctx context.Context, writers, readers []*participant) error {
+	decider, others := chooseDecider(writers)
+	gid := t.manager.newGID(decider.group)
+	defer t.manager.forgetGID(gid)
+
+	// Readers commit along with the preparation, while their failure still can make the whole transaction fail.
+	answers, crash := t.prepare(ctx, gid, others, readers)
+	if crash != nil {
+		return crash
+	}
+	for _, a := range answers {
+		if a.err != nil || a.tag == "ROLLBACK" {
+			if crash := t.undo(ctx, gid, decider, others, answers); crash != nil {
+				return crash
+			}
+			if a.err == nil {
+				return &sql.Error{Code: "40000", Message: "transaction was rolled back by a node"}
+			}
+			return a.err
+		}
+	}
+	committed, err := t.decide(ctx, gid, decider)
+	var crashed *crashError
+	if errors.As(err, &crashed) || isUnknown(err) {
+		return err
+	}
+	if !committed {
+		if crash := t.undo(ctx, gid, nil, others, answers); crash != nil {
+			return crash
+		}
+		return err
+	}
+	return t.finish(ctx, gid, decider, others)
+}
+
+// chooseDecider takes the coordinator if it has written, because session state (temporary tables, notifications) may keep its
+// transaction from being prepared, and otherwise the node that was written to last.
+func chooseDecider(writers []*participant) (decider *participant, others []*participant) {
+	at := len(writers) - 1
+	for i, p := range writers {
+		if p.group == coordinator {
+			at = i
+		}
+	}
+	others = append(append(others, writers[:at]...), writers[at+1:]...)
+	return writers[at], others
+}
+
+// prepare prepares the transaction on others and commits readers at the same time. The answers are in that order.
+func (t *Tx) prepare(ctx context.Context, gid string, others, readers []*participant) ([]answer, error) {
+	if err := t.send("prepare", others, "PREPARE TRANSACTION '"+gid+"'"); err != nil {
+		return nil, err
+	}
+	if err := t.send("commit", readers, "COMMIT"); err != nil {
+		return nil, err
+	}
+	prepared, err := t.collect(ctx, "prepare", others)
+	if err != nil {
+		return nil, err
+	}
+	committed, err := t.collect(ctx, "commit", readers)
+	return append(prepared, committed...), err
+}
+
+// decide makes the decision to commit. If the decider's answer is lost it is asked again until the outcome is certain, or the
+// error is 08007.
+func (t *Tx) decide(ctx context.Context, gid string, decider *participant) (committed bool, err error) {
+	text := "INSERT INTO trunkline.commit_record (gid) VALUES ('" + gid + "'); COMMIT"
+	answers, crash := t.exchange(ctx, "decide", []*participant{decider}, text)
+	if crash != nil {
+		return false, crash
+	}
+	a := answers[0]
+	switch {
+	case a.lost:
+		return t.askAgain(ctx, gid, decider)
+	case a.err != nil:
+		// The record may have failed inside the still open block, or the commit itself, which ended it.
+		if decider.conn.TxStatus() != 'I' {
+			if _, crash := t.exchange(ctx, "rollback", []*participant{decider}, "ROLLBACK"); crash != nil {
+				return false, crash
+			}
+		}
+		return false, a.err
+	case a.tag != "COMMIT":
+		return false, &sql.Error{Code: "40000", Message: "transaction was rolled back by a node"}
+	}
+	return true, nil
+}
+
+// askAgain finds out what became of a decision whose answer was lost.
+func (t *Tx) askAgain(ctx context.Context, gid string, decider *participant) (committed bool, err error) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), t.manager.config.AskFor)
+	defer stop()
+	address := decider.conn.Address()
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		committed, err := t.manager.outcome(ctx, address, t.identity.Database, gid)
+		if err == nil && committed {
+			return true, nil
+		}
+		if err == nil {
+			return false, &sql.Error{
+				Code: "08006", Message: fmt.Sprintf("connection to node %s was lost before the transaction was committed", address),
+				Detail: "The transaction was rolled back on all nodes.",
+			}
+		}
+		t.manager.config.Log.Warn("cannot learn the outcome of a transaction", "gid", gid, "error", err)
+		select {
+		case <-ctx.Done():
+			return false, unknownOutcome(fmt.Sprintf("Node %s was lost before it answered the commit of transaction %s.", address, gid),
+				"Once the node is back, the transaction will be committed or rolled back on all nodes by itself.")
+		case <-time.After(wait):
+		}
+	}
+}
+
+// finish carries a decision to commit out. What fails here is left to recovery; the transaction is committed all the same.
+func (t *Tx) finish(ctx context.Context, gid string, decider *participant, others []*participant) error {
+	answers, crash := t.exchange(context.WithoutCancel(ctx), "commit prepared", others, "COMMIT PREPARED '"+gid+"'")
+	if crash != nil {
+		return crash
+	}
+	complete := true
+	for i, a := range answers {
+		if a.err == nil || isUndefinedObject(a.err) { // somebody's recovery was quicker
+			continue
+		}
+		complete = false
+		t.warn(fmt.Sprintf("node %s has not yet committed its part of the transaction", others[i].conn.Address()),
+			fmt.Sprintf("The transaction is committed. Its prepared part %s will be committed there by recovery. (%s)", gid, a.err))
+	}
+	if complete {
+		t.manager.recordDone(recordHome{decider.conn.Address(), t.identity.Database}, gid)
+	}
+	return nil
+}
+
+// undo rolls back after a failed preparation or a decision against; decider is nil if it has ended its block already.
+func (t *Tx) undo(ctx context.Context, gid string, decider *participant, others []*participant, answers []answer) error {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+	defer stop()
+	var prepared []*participant
+	for i, p := range others {
+		if answers[i].err == nil && answers[i].tag != "ROLLBACK" {
+			prepared = append(prepared, p)
+		}
+	}
+	if decider != nil {
+		if _, crash := t.exchange(ctx, "rollback", []*participant{decider}, "ROLLBACK"); crash != nil {
+			return crash
+		}
+	}
+	results, crash := t.exchange(ctx, "rollback prepared", prepared, "ROLLBACK PREPARED '"+gid+"'")
+	for i, a := range results {
+		if a.err != nil {
+			t.manager.config.Log.Warn("left to recovery: cannot roll back a prepared transaction", "gid", gid, "group", prepared[i].group, "error", a.err)
+		}
+	}
+	return crash
+}
+
+func (t *Tx) warn(message, detail string) {
+	t.manager.config.Log.Warn(message, "detail", detail)
+	if t.onNotice != nil {
+		t.onNotice(&sql.Error{Code: "01000", Message: message, Detail: detail})
+	}
+}
+
+// answer is what a participant answered to one message of a commit.
+type answer struct {
+	tag  string // of its last statement
+	err  error
+	lost bool // the connection broke, so whether the node acted is unknown
+}
+
+// crashError is a fault point's error.
+type crashError struct{ error }
+
+func (c *crashError) Unwrap() error { return c.error }
+
+// fault passes a named point. When the hook fails there, all connections are cut as if the gateway had died.
+func (t *Tx) fault(when, message string, p *participant) error {
+	hook := t.manager.config.Faults
+	if hook == nil {
+		return nil
+	}
+	err := hook(fmt.Sprintf("%s %s %d", when, message, p.group))
+	if err == nil {
+		return nil
+	}
+	for _, p := range t.participants {
+		p.conn.Abandon()
+	}
+	return &crashError{err}
+}
+
+// exchange sends a message to each participant and reads every answer. The error is a fault point's.
+func (t *Tx) exchange(ctx context.Context, message string, to []*participant, text string) ([]answer, error) {
+	if err := t.send(message, to, text); err != nil {
+		return nil, err
+	}
+	return t.collect(ctx, message, to)
+}
+
+func (t *Tx) send(message string, to []*participant, text string) error {
+	for _, p := range to {
+		if err := t.fault("before", message, p); err != nil {
+			return err
+		}
+		p.conn.SendQuery(text)
+		p.conn.Flush() // an error comes again when the answer is read
+	}
+	for _, p := range to {
+		if err := t.fault("sent", message, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Tx) collect(ctx context.Context, message string, from []*participant) ([]answer, error) {
+	answers := make([]answer, len(from))
+	for i, p := range from {
+		results, err := p.conn.Collect(ctx)
+		answers[i] = answer{err: err, lost: p.conn.Err() != nil}
+		if err == nil && len(results) > 0 {
+			answers[i].tag = results[len(results)-1].Tag
+		}
+		if err := t.fault("after", message, p); err != nil {
+			return nil, err
+		}
+	}
+	return answers, nil
+}
+
+func unknownOutcome(detail, hint string) error {
+	return &sql.Error{Code: "08007", Message: "the outcome of the transaction is unknown", Detail: detail, Hint: hint}
+}
+
+func isUnknown(err error) bool {
+	var e *sql.Error
+	return errors.As(err, &e) && e.Code == "08007"
+}
+
+// isUndefinedObject tells whether a node says that a prepared transaction does not exist.
+func isUndefinedObject(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && e.Code == "42704"
+}
+
+// recordHome is where a commit record is kept.
+type recordHome struct {
+	address  backend.Address
+	database string
+}

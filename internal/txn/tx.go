@@ -1,0 +1,343 @@
+package txn
+
+import (
+	"context"
+	"strings"
+	"sync"
+
+	"github.com/trunkline/trunkline/internal/backend"
+	"github.com/trunkline/trunkline/internal/sql"
+)
+
+// coordinator is the group id of the coordinator.
+const coordinator int32 = 0
+
+// Tx is one client session's transaction state and its connections to nodes. Outside a transaction block it lends pooled
+// connections; inside one it has exactly one connection per node it touched. It belongs to one session and is used by one
+// goroutine at a time, except that Conn, Borrow and MarkWrite may be called by the tasks of one statement side by side.
+type Tx struct {
+	manager  *Manager
+	identity backend.Identity
+	address  func(groupID int32) (backend.Address, error)
+	onAsync  func(groupID int32, m backend.Message)
+	onNotice func(*sql.Error)
+
+	mu           sync.Mutex
+	settings     *backend.Settings
+	pinned       *backend.Conn // the session's own connection to the coordinator
+	begin        string        // the text that begins the block on each node; "" outside a block
+	implicit     bool
+	failed       bool // the gateway itself refused a statement of the block
+	participants []*participant
+	writes       []int32 // groups that were written to
+	log          []entry // what a node that joins must be told after BEGIN
+	entries      int     // id of the last entry
+}
+
+// participant is a node that has joined the transaction block.
+type participant struct {
+	group int32
+	conn  *backend.Conn
+	begun bool  // it has been seen inside the block
+	last  int   // id of the last entry it has been told
+	open  []int // ids of the savepoints that are open on it
+}
+
+// entry is a savepoint, or a statement that holds for the rest of the block (SET LOCAL, SET TRANSACTION, SET CONSTRAINTS).
+type entry struct {
+	id        int
+	savepoint bool
+	text      string // a savepoint's name, or the statement
+}
+
+// OnAsync sets who is given the notices, notifications and parameter changes that nodes send.
+func (t *Tx) OnAsync(f func(groupID int32, m backend.Message)) { t.onAsync = f }
+
+// OnNotice sets who is given the transaction manager's own warnings.
+func (t *Tx) OnNotice(f func(*sql.Error)) { t.onNotice = f }
+
+// SetSettings sets the session settings that every connection handed out from now on will have.
+func (t *Tx) SetSettings(s *backend.Settings) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.settings = s
+}
+
+// Settings are the session settings as last set.
+func (t *Tx) Settings() *backend.Settings {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.settings
+}
+
+// Identity is as whom this session logs in to nodes.
+func (t *Tx) Identity() backend.Identity { return t.identity }
+
+// InBlock tells whether a transaction block is open, explicit or implicit.
+func (t *Tx) InBlock() bool { return t.begin != "" }
+
+// Implicit tells whether the open block is one that the client did not ask for.
+func (t *Tx) Implicit() bool { return t.begin != "" && t.implicit }
+
+// Status is the transaction status as ReadyForQuery carries it: 'I' outside a block, 'T' inside, 'E' inside a failed one.
+func (t *Tx) Status() byte {
+	if t.begin == "" {
+		return 'I'
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.status()
+}
+
+func (t *Tx) status() byte {
+	if t.failed {
+		return 'E'
+	}
+	for _, p := range t.participants {
+		if p.conn.TxStatus() == 'E' || p.conn.Err() != nil || p.lost() {
+			return 'E'
+		}
+	}
+	return 'T'
+}
+
+// lost tells whether the node is not in the block although everything sent to it has been answered.
+func (p *participant) lost() bool {
+	return p.conn.Err() == nil && p.conn.Pending() == 0 && !p.conn.Buffered() && p.conn.TxStatus() == 'I'
+}
+
+// Fail marks the open block as failed, for an error that no node reported.
+func (t *Tx) Fail() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failed = t.begin != ""
+}
+
+// Begin opens an explicit transaction block, or makes an implicit one explicit. text is the statement that opens it on each node,
+// with its options: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY". Nothing is sent until a statement needs a node.
+func (t *Tx) Begin(text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.begin == "" {
+		t.begin = text
+	} else if t.implicit && !strings.EqualFold(text, "BEGIN") {
+		t.note(entry{text: setTransaction(text)})
+	}
+	t.implicit = false
+}
+
+// BeginImplicit opens a block that the client did not ask for.
+func (t *Tx) BeginImplicit() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.begin == "" {
+		t.begin, t.implicit = "BEGIN", true
+	}
+}
+
+// setTransaction turns BEGIN with options into a SET TRANSACTION with the same.
+func setTransaction(begin string) string {
+	words := strings.Fields(begin)
+	for len(words) > 0 {
+		switch strings.ToUpper(words[0]) {
+		case "BEGIN", "START", "TRANSACTION", "WORK":
+			words = words[1:]
+			continue
+		}
+		break
+	}
+	if len(words) == 0 {
+		return "SET CONSTRAINTS ALL DEFERRED" // never reached with text that has options
+	}
+	return "SET TRANSACTION " + strings.Join(words, " ")
+}
+
+var errAborted = &sql.Error{Code: "25P02", Message: "current transaction is aborted, commands ignored until end of transaction block"}
+
+// Conn gives the transaction's connection to a node, which joins the block if it has not yet: BEGIN, settings and savepoints
+// travel ahead of the caller's first message. Settings that changed since are brought along too.
+func (t *Tx) Conn(ctx context.Context, groupID int32) (*backend.Conn, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.begin == "" {
+		return nil, sql.Errorf("25P01", "there is no transaction in progress")
+	}
+	if t.status() == 'E' {
+		return nil, errAborted
+	}
+	p := t.participant(groupID)
+	if p == nil {
+		conn, err := t.acquire(ctx, groupID)
+		if err != nil {
+			t.failed = true
+			return nil, err
+		}
+		p = &participant{group: groupID, conn: conn}
+		t.participants = append(t.participants, p)
+		conn.Prefix(t.begin)
+	}
+	p.begun = p.begun || p.conn.TxStatus() == 'T'
+	if err := p.conn.Apply(ctx, t.settings, true); err != nil {
+		return nil, err
+	}
+	t.catchUp(p)
+	return p.conn, nil
+}
+
+// Borrow lends a connection to a node for one task: a pooled one outside a block, which the returned function gives back; inside
+// one, the same as Conn. The session's own connection to the coordinator, once there is one, serves all tasks there.
+func (t *Tx) Borrow(ctx context.Context, groupID int32) (*backend.Conn, func(), error) {
+	if t.begin != "" {
+		conn, err := t.Conn(ctx, groupID)
+		return conn, nothing, err
+	}
+	conn, err := t.acquire(ctx, groupID)
+	if err != nil {
+		return nil, nil, err
+	}
+	release := nothing
+	if conn != t.pinned {
+		release = func() { t.manager.config.Pools.Release(conn) }
+	}
+	if err := conn.Apply(ctx, t.Settings(), false); err != nil {
+		release()
+		return nil, nil, err
+	}
+	return conn, release, nil
+}
+
+func nothing() {}
+
+// acquire takes a connection from the pool, or the session's own.
+func (t *Tx) acquire(ctx context.Context, groupID int32) (*backend.Conn, error) {
+	if groupID == coordinator && t.pinned != nil {
+		return t.pinned, t.pinned.Err()
+	}
+	address, err := t.address(groupID)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := t.manager.config.Pools.Acquire(ctx, address, t.identity)
+	if err != nil {
+		return nil, err
+	}
+	if t.onAsync != nil {
+		conn.OnAsync = func(m backend.Message) { t.onAsync(groupID, m) }
+	}
+	return conn, nil
+}
+
+// Pin makes the session keep one connection to the coordinator until Unpin or Close, because session state will live on it
+// (temporary tables, LISTEN, SQL-level prepared statements, advisory locks, currval, …). Inside a block it is the block's own.
+func (t *Tx) Pin(ctx context.Context) (*backend.Conn, error) {
+	if t.pinned == nil {
+		if t.begin != "" {
+			conn, err := t.Conn(ctx, coordinator)
+			if err != nil {
+				return nil, err
+			}
+			t.pinned = conn
+		} else {
+			conn, err := t.acquire(ctx, coordinator)
+			if err != nil {
+				return nil, err
+			}
+			t.pinned = conn
+		}
+		t.pinned.MarkDirty()
+	}
+	if t.begin != "" {
+		return t.Conn(ctx, coordinator)
+	}
+	return t.pinned, t.pinned.Apply(ctx, t.Settings(), false)
+}
+
+// Pinned is the session's own connection to the coordinator, nil if it has none.
+func (t *Tx) Pinned() *backend.Conn { return t.pinned }
+
+// Unpin gives the session's own connection up, after DISCARD ALL. Inside a block it does nothing.
+func (t *Tx) Unpin() {
+	if t.pinned != nil && t.begin == "" {
+		t.manager.config.Pools.Release(t.pinned)
+		t.pinned = nil
+	}
+}
+
+// Close ends the session: an open block is rolled back, the session's state is discarded.
+func (t *Tx) Close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.end()
+	if t.pinned != nil {
+		t.manager.config.Pools.Release(t.pinned)
+		t.pinned = nil
+	}
+}
+
+// MarkWrite says that the block has written to a node, or is about to.
+func (t *Tx) MarkWrite(groupID int32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.begin != "" && !t.wrote(groupID) {
+		t.writes = append(t.writes, groupID)
+	}
+}
+
+func (t *Tx) wrote(groupID int32) bool {
+	for _, g := range t.writes {
+		if g == groupID {
+			return true
+		}
+	}
+	return false
+}
+
+// Participants are the groups whose nodes have joined the open block.
+func (t *Tx) Participants() []int32 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	groups := make([]int32, len(t.participants))
+	for i, p := range t.participants {
+		groups[i] = p.group
+	}
+	return groups
+}
+
+func (t *Tx) participant(groupID int32) *participant {
+	for _, p := range t.participants {
+		if p.group == groupID {
+			return p
+		}
+	}
+	return nil
+}
+
+// end forgets the block and gives its connections back. The pools close those that are not idle.
+func (t *Tx) end() {
+	for _, p := range t.participants {
+		if p.conn != t.pinned {
+			t.manager.config.Pools.Release(p.conn)
+		}
+	}
+	t.begin, t.implicit, t.failed = "", false, false
+	t.participants, t.writes, t.log = nil, nil, nil
+}
+
+// RunAtomically runs a statement that touches several nodes so that it happens on all or on none: inside the open block, which
+// fails if fn does, or in a block of its own.
+func (t *Tx) RunAtomically(ctx context.Context, fn func() error) error {
+	if t.begin != "" {
+		err := fn()
+		if err != nil {
+			t.Fail()
+		}
+		return err
+	}
+	t.BeginImplicit()
+	if err := fn(); err != nil {
+		t.Rollback(ctx)
+		return err
+	}
+	_, err := t.Commit(ctx)
+	return err
+}
