@@ -30,6 +30,7 @@ type Recovery struct {
 // once. Prepared transactions of anyone else are left alone. Nodes that cannot be reached are reported as a joined error; the
 // others are recovered all the same.
 func (m *Manager) Recover(ctx context.Context, nodes []Node) (Recovery, error) {
+	started := time.Now()
 	var done Recovery
 	var failures []error
 	addresses := map[int32]backend.Address{}
@@ -80,7 +81,7 @@ func (m *Manager) Recover(ctx context.Context, nodes []Node) (Recovery, error) {
 	}
 	if complete {
 		for _, n := range nodes {
-			if err := m.dropRecords(ctx, n, kept); err != nil {
+			if err := m.dropRecords(ctx, n, kept, time.Since(started)); err != nil {
 				failures = append(failures, fmt.Errorf("node %s: %w", n.Address, err))
 			}
 		}
