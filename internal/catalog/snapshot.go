@@ -13,14 +13,15 @@ import (
 
 // Snapshot is all that planning needs to know, at one moment. It is never changed once made, so it may be shared freely.
 type Snapshot struct {
-	Version     int64 // grows with every change of the metadata or of a table's definition
+	Version     int64 // grows with every change of the metadata or of a table's definition; negative, and unlike any other, if it holds changes that are not committed
 	Nodes       []Node
 	Colocations map[int32]*Colocation
 	Relations   map[Name]*Relation
 	ByOID       map[uint32]*Relation
 	Types       map[uint32]*Type
 	Functions   map[string][]*Function // by unqualified name, every overload
-	Operators   map[string]bool        // user-defined operators' names: those cannot be assumed to mean what pg_catalog's mean
+	Collations  map[uint32]Collation
+	Operators   map[string]bool // user-defined operators' names: those cannot be assumed to mean what pg_catalog's mean
 }
 
 // Name is a schema-qualified name.
@@ -83,6 +84,7 @@ type Relation struct {
 	PrimaryKey   []int   // indexes into Columns
 	Definition   string  // of a view: pg_get_viewdef
 	HasTriggers  bool    // user triggers
+	TriggersRead bool    // one of them runs a function that ReadsTables
 	RowSecurity  bool
 	Inherited    bool   // has children by inheritance or partitioning
 	Parent       uint32 // of a partition
@@ -97,6 +99,7 @@ type Column struct {
 	TypMod    int32
 	Collation uint32
 	NotNull   bool
+	SQLType   string // its type with its modifier, as format_type writes it: usable anywhere
 	Default   string // its default expression as SQL, "" if none
 	Sequence  *Name  // the sequence that fills it (serial or identity), nil if none
 	Identity  byte   // 'a' always, 'd' by default, 0
@@ -112,6 +115,8 @@ type Type struct {
 	Kind         byte   // pg_type.typtype: 'b' base, 'c' composite, 'd' domain, 'e' enum, 'p' pseudo, 'r' range, 'm' multirange
 	Category     byte   // pg_type.typcategory
 	Base         uint32 // of a domain
+	BaseTypMod   int32  // of a domain: the type modifier it gives its base type, -1 if none
+	BaseSQL      string // of a domain: its base type with that modifier
 	Element      uint32 // of an array
 	Array        uint32 // the array type over this type
 	HashFunction string // the int4-returning hash function of its default hash operator class, "" if it has none; qualified
@@ -130,6 +135,15 @@ type Function struct {
 	ReadsTables  bool // its body names a distributed or reference table (see loader), so it must not run unseen on the coordinator
 	AggKind      byte // of an aggregate: 'n' normal, 'o' ordered-set, 'h' hypothetical-set
 	Strict       bool
+	Defaults     int  // how many trailing arguments have defaults
+	Variadic     bool // the last argument is VARIADIC
+}
+
+// Collation is a row of pg_collation. Of the hundreds that initdb makes, all deterministic, only those in use by distribution
+// columns are loaded.
+type Collation struct {
+	SQL           string // qualified and quoted
+	Deterministic bool   // equal strings are equal bytes
 }
 
 // Resolve finds the relation that a possibly unqualified name means under a search path, nil if there is none.

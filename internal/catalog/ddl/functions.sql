@@ -35,14 +35,14 @@ $$ SELECT (clock_one.logical, clock_one.counter) > (clock_two.logical, clock_two
 -- partkey is written as Citus writes it: a Var, which names the column by number and so survives a rename.
 CREATE OR REPLACE FUNCTION trunkline.column_name_to_column(table_name regclass, column_name text) RETURNS text LANGUAGE plpgsql STABLE STRICT SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
-DECLARE found pg_attribute;
+DECLARE col pg_attribute;
 BEGIN
-  SELECT * INTO found FROM pg_attribute a WHERE a.attrelid = $1 AND a.attname = $2 AND NOT a.attisdropped;
+  SELECT * INTO col FROM pg_attribute a WHERE a.attrelid = $1 AND a.attname = $2 AND NOT a.attisdropped;
   IF NOT FOUND THEN
     RAISE undefined_column USING MESSAGE = format('column "%s" of relation "%s" does not exist', $2, (SELECT relname FROM pg_class WHERE oid = $1));
   END IF;
   RETURN format('{VAR :varno 1 :varattno %s :vartype %s :vartypmod %s :varcollid %s :varlevelsup 0 :varnosyn 1 :varattnosyn %s :location -1}',
-    found.attnum, found.atttypid, found.atttypmod, found.attcollation, found.attnum);
+    col.attnum, col.atttypid, col.atttypmod, col.attcollation, col.attnum);
 END $$;
 
 CREATE OR REPLACE FUNCTION trunkline.column_to_column_name(table_name regclass, column_var_text text) RETURNS text LANGUAGE sql STABLE STRICT AS

@@ -1,0 +1,318 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/trunkline/trunkline/internal/backend"
+)
+
+// Load reads a Snapshot from the coordinator, in one round trip. Inside a transaction it sees what the transaction has changed,
+// and the snapshot's version is then negative; outside of one it sees a single moment.
+func Load(ctx context.Context, conn *backend.Conn) (*Snapshot, error) {
+	statements := loadStatements()
+	var text strings.Builder
+	own := conn.TxStatus() == 'I'
+	if own {
+		text.WriteString("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ")
+	}
+	// pg_temp comes last, so that a temporary table cannot stand in for a catalog.
+	text.WriteString("SELECT pg_catalog.set_config('trunkline.search_path', pg_catalog.current_setting('search_path'), true); SET LOCAL search_path = pg_catalog, pg_temp; ")
+	const before = 2
+	for _, s := range statements {
+		text.WriteString(s.text)
+		text.WriteString("; ")
+	}
+	text.WriteString("SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('trunkline.search_path'), true)")
+	if own {
+		text.WriteString("; COMMIT")
+	}
+	results, err := conn.Exec(ctx, text.String())
+	if err != nil {
+		if own {
+			conn.Exec(context.WithoutCancel(ctx), "ROLLBACK")
+		}
+		return nil, fmt.Errorf("cannot read the catalog: %w", err)
+	}
+	if own {
+		results = results[1:]
+	}
+	l := newLoader()
+	for i, s := range statements {
+		if err := l.read(s.name, results[before+i].Rows); err != nil {
+			return nil, fmt.Errorf("cannot read the catalog's %s: %w", s.name, err)
+		}
+	}
+	l.finish()
+	return l.snapshot, nil
+}
+
+// loadStatement is a statement of ddl/load.sql.
+type loadStatement struct{ name, text string }
+
+var loadStatements = sync.OnceValue(func() []loadStatement {
+	var statements []loadStatement
+	for _, part := range strings.Split(mustRead("load.sql"), "-- :")[1:] {
+		name, text, _ := strings.Cut(part, "\n")
+		statements = append(statements, loadStatement{name, strings.TrimSpace(sqlComment.ReplaceAllString(text, ""))})
+	}
+	return statements
+})
+
+var sqlComment = regexp.MustCompile(`(?m)^--.*\n`)
+
+// loader builds a snapshot from rows. The order of ddl/load.sql matters: what a row refers to by OID has been read before it.
+type loader struct {
+	snapshot   *Snapshot
+	namespaces map[uint32]string
+	partitions map[uint32]partition
+	byOpclass  map[uint32]string // hash functions by the operator class' own type
+	casts      map[uint32][]uint32
+	bodies     map[*Function]string
+	triggers   map[*Relation][]uint32 // their functions
+	interned   map[string]string
+}
+
+// partition is a row of pg_dist_partition, with the table's shards.
+type partition struct {
+	method, model byte
+	colocation    int32
+	attNum        int16
+	shards        []int64
+}
+
+func newLoader() *loader {
+	return &loader{
+		snapshot: &Snapshot{
+			Colocations: map[int32]*Colocation{},
+			Relations:   map[Name]*Relation{},
+			ByOID:       map[uint32]*Relation{},
+			Types:       map[uint32]*Type{},
+			Functions:   map[string][]*Function{},
+			Collations:  map[uint32]Collation{},
+			Operators:   map[string]bool{},
+		},
+		namespaces: map[uint32]string{},
+		partitions: map[uint32]partition{},
+		byOpclass:  map[uint32]string{},
+		casts:      map[uint32][]uint32{},
+		bodies:     map[*Function]string{},
+		triggers:   map[*Relation][]uint32{},
+		interned:   map[string]string{},
+	}
+}
+
+func (l *loader) read(what string, rows [][][]byte) error {
+	read := map[string]func(*fields){
+		"version":       l.version,
+		"nodes":         l.node,
+		"colocations":   l.colocation,
+		"shardGroups":   l.shardGroup,
+		"partitions":    l.partition,
+		"namespaces":    func(f *fields) { l.namespaces[f.oid()] = f.text() },
+		"relations":     l.relation,
+		"columns":       l.column,
+		"types":         l.typ,
+		"hashFunctions": func(f *fields) { l.byOpclass[f.oid()] = f.text() },
+		"binaryCasts":   func(f *fields) { from := f.oid(); l.casts[from] = append(l.casts[from], f.oid()) },
+		"collations": func(f *fields) {
+			l.snapshot.Collations[f.oid()] = Collation{SQL: f.text(), Deterministic: f.bool()}
+		},
+		"operators": func(f *fields) { l.snapshot.Operators[f.text()] = true },
+		"functions": l.function,
+	}[what]
+	f := fields{intern: l.interned}
+	for _, row := range rows {
+		f.row = row
+		if read(&f); f.err != nil {
+			return f.err
+		}
+	}
+	return nil
+}
+
+func (l *loader) version(f *fields) {
+	l.snapshot.Version = f.int64()
+	if !f.null() {
+		l.snapshot.Version = f.int64()
+	}
+}
+
+func (l *loader) node(f *fields) {
+	l.snapshot.Nodes = append(l.snapshot.Nodes, Node{ID: f.int32(), GroupID: f.int32(), Host: f.text(), Port: int(f.int32()),
+		Active: f.bool(), Secondary: f.bool(), ShouldHaveShards: f.bool()})
+}
+
+func (l *loader) colocation(f *fields) {
+	c := &Colocation{ID: f.int32(), ShardCount: int(f.int32()), TypeOID: f.oid(), Collation: f.oid()}
+	l.snapshot.Colocations[c.ID] = c
+}
+
+func (l *loader) shardGroup(f *fields) {
+	if c := l.snapshot.Colocations[f.int32()]; c != nil {
+		c.Groups = append(c.Groups, ShardGroup{ID: f.int64(), Min: f.int32(), Max: f.int32(), GroupID: f.int32()})
+	}
+}
+
+func (l *loader) partition(f *fields) {
+	oid := f.oid()
+	p := partition{method: f.byte(), model: f.byte(), colocation: f.int32()}
+	if f.null() {
+		f.skip()
+	} else {
+		p.attNum = int16(f.int32())
+	}
+	for _, id := range strings.Fields(f.text()) {
+		shard, _ := strconv.ParseInt(id, 10, 64)
+		p.shards = append(p.shards, shard)
+	}
+	l.partitions[oid] = p
+}
+
+func (l *loader) relation(f *fields) {
+	r := &Relation{OID: f.oid()}
+	schema, ok := l.namespaces[f.oid()]
+	if !ok {
+		return
+	}
+	r.Schema, r.Name, r.RelKind, r.Owner = schema, f.text(), f.byte(), f.text()
+	r.RowSecurity, r.Inherited = f.bool(), f.bool()
+	for _, function := range strings.Fields(f.view()) {
+		oid, _ := strconv.ParseUint(function, 10, 32)
+		l.triggers[r] = append(l.triggers[r], uint32(oid))
+		r.HasTriggers = true
+	}
+	r.Parent = f.oid()
+	for _, attNum := range strings.Fields(f.text()) { // attribute numbers until the columns are known
+		n, _ := strconv.Atoi(attNum)
+		r.PrimaryKey = append(r.PrimaryKey, n)
+	}
+	r.Definition = f.text()
+	r.DistColumn = -1
+	if p, ok := l.partitions[r.OID]; ok {
+		r.ColocationID, r.ShardIDs = p.colocation, p.shards
+		switch {
+		case p.model == 't':
+			r.Kind = Reference
+		case p.colocation != 0:
+			r.Kind = Distributed
+		}
+	}
+	l.snapshot.Relations[Name{schema, r.Name}] = r
+	l.snapshot.ByOID[r.OID] = r
+}
+
+func (l *loader) column(f *fields) {
+	r := l.snapshot.ByOID[f.oid()]
+	if r == nil {
+		return
+	}
+	c := Column{Name: f.text(), AttNum: int16(f.int32()), TypeOID: f.oid(), TypMod: f.int32(), Collation: f.oid(), NotNull: f.bool(),
+		Identity: f.byte(), Generated: f.byte() == 's', SQLType: f.text(), Default: f.text(), Volatile: f.bool()}
+	if f.null() {
+		f.skip()
+		f.skip()
+	} else {
+		c.Sequence = &Name{l.namespaces[f.oid()], f.text()}
+	}
+	if c.Generated {
+		c.Volatile = false
+	}
+	r.Columns = append(r.Columns, c)
+}
+
+func (l *loader) typ(f *fields) {
+	t := &Type{OID: f.oid(), Schema: l.namespaces[f.oid()], Name: f.text(), SQL: f.text(), Kind: f.byte(), Category: f.byte(),
+		Base: f.oid(), Element: f.oid(), Array: f.oid(), BaseTypMod: f.int32(), BaseSQL: f.text()}
+	l.snapshot.Types[t.OID] = t
+}
+
+func (l *loader) function(f *fields) {
+	fn := &Function{OID: f.oid(), Schema: l.namespaces[f.oid()], Name: f.text(), Kind: f.byte(), Volatility: f.byte(),
+		ReturnsSet: f.bool(), Strict: f.bool()}
+	for rest := f.view(); len(rest) > 0; {
+		arg, after, _ := strings.Cut(rest, " ")
+		oid, _ := strconv.ParseUint(arg, 10, 32)
+		fn.Args = append(fn.Args, uint32(oid))
+		rest = after
+	}
+	fn.Result, fn.Defaults, fn.Variadic = f.oid(), int(f.int32()), f.bool()
+	fn.Language, fn.AggKind = f.text(), f.byte()
+	if !f.null() {
+		l.bodies[fn] = f.text()
+	}
+	l.snapshot.Functions[fn.Name] = append(l.snapshot.Functions[fn.Name], fn)
+}
+
+// finish fills in what depends on several kinds of rows.
+func (l *loader) finish() {
+	for oid, r := range l.snapshot.ByOID {
+		if p := l.partitions[oid]; r.Kind == Distributed && p.attNum != 0 {
+			r.DistColumn = r.columnIndex(int(p.attNum))
+		}
+		keys := r.PrimaryKey[:0]
+		for _, attNum := range r.PrimaryKey {
+			if i := r.columnIndex(attNum); i >= 0 {
+				keys = append(keys, i)
+			}
+		}
+		r.PrimaryKey = keys
+	}
+	l.hashFunctions()
+	l.markReaders()
+}
+
+// columnIndex gives the index in Columns of an attribute number, -1 if it is dropped.
+func (r *Relation) columnIndex(attNum int) int {
+	for i, c := range r.Columns {
+		if int(c.AttNum) == attNum {
+			return i
+		}
+	}
+	return -1
+}
+
+// hashFunctions gives each type the function of its default hash operator class: its own, or that of a type it is the same as in
+// binary, or the one for all types of its kind (as GetDefaultOpClass of PostgreSQL chooses).
+func (l *loader) hashFunctions() {
+	const anyarray, anyenum, anyrange, anymultirange, record = 2277, 3500, 3831, 4537, 2249
+	var find func(t *Type, depth int) string
+	find = func(t *Type, depth int) string {
+		if t == nil || depth > 32 { // no type nests that deep
+			return ""
+		}
+		if t.Kind == 'd' {
+			return find(l.snapshot.Types[t.Base], depth+1)
+		}
+		if f := l.byOpclass[t.OID]; f != "" {
+			return f
+		}
+		for _, target := range l.casts[t.OID] {
+			if f := l.byOpclass[target]; f != "" {
+				return f
+			}
+		}
+		switch {
+		case t.Category == 'A' && t.Element != 0:
+			if find(l.snapshot.Types[t.Element], depth+1) != "" {
+				return l.byOpclass[anyarray]
+			}
+		case t.Kind == 'e':
+			return l.byOpclass[anyenum]
+		case t.Kind == 'r':
+			return l.byOpclass[anyrange]
+		case t.Kind == 'm':
+			return l.byOpclass[anymultirange]
+		case t.Kind == 'c':
+			return l.byOpclass[record]
+		}
+		return ""
+	}
+	for _, t := range l.snapshot.Types {
+		t.HashFunction = find(t, 0)
+	}
+}
