@@ -1,0 +1,50 @@
+package exec
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/trunkline/trunkline/internal/backend"
+	"github.com/trunkline/trunkline/internal/catalog"
+)
+
+// nodeError gives a node's ErrorResponse with the user's names in place of shards'.
+func (x *execution) nodeError(m backend.Message) error {
+	e := backend.DecodeError(m)
+	// The text that ran is not the client's, so positions in it would mislead.
+	e.Position = 0
+	for i := range x.plan.Tables {
+		t := &x.plan.Tables[i]
+		colocation := x.snapshot.Colocations[t.ColocationID]
+		if t.Reference || colocation == nil {
+			continue
+		}
+		for j := range colocation.Groups {
+			shard := catalog.ShardSchema(t.Schema, colocation.Groups[j].ID)
+			for _, field := range []*string{&e.Message, &e.Detail, &e.Hint, &e.Where, &e.InternalQuery, &e.SchemaName} {
+				if strings.Contains(*field, shard) {
+					vanished := e.Code == "42P01" || e.Code == "3F000"
+					*field = strings.ReplaceAll(*field, shard, t.Schema)
+					if vanished && field == &e.Message {
+						return &StaleError{Err: e}
+					}
+				}
+			}
+		}
+	}
+	return e
+}
+
+// StaleError says that a node does not have a shard that the catalog snapshot places there: the snapshot is out of date, and the
+// statement did nothing on that node.
+type StaleError struct{ Err *pgconn.PgError }
+
+func (e *StaleError) Error() string { return e.Err.Error() }
+func (e *StaleError) Unwrap() error { return e.Err }
+
+// IsStale tells whether err comes from a snapshot that is out of date.
+func IsStale(err error) bool {
+	var stale *StaleError
+	return errors.As(err, &stale)
+}

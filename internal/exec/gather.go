@@ -1,0 +1,418 @@
+package exec
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/trunkline/trunkline/internal/backend"
+	"github.com/trunkline/trunkline/internal/catalog"
+	"github.com/trunkline/trunkline/internal/plan"
+	"github.com/trunkline/trunkline/internal/sql"
+)
+
+// task is one statement for one node: the plan's, over some of the node's shard groups.
+type task struct {
+	node int32
+	at   place
+}
+
+// lane is one connection with the tasks that it runs, one after the other.
+type lane struct {
+	conn    *backend.Conn
+	release func()
+	tasks   []task
+
+	cancelled bool
+	shipped   []string // temporary tables made on it for this statement
+}
+
+// rootFormats is the form of the statement whose rows go to the client: its own formats, and hidden columns in binary.
+func (x *execution) rootFormats(g *plan.Gather) *form {
+	f := &form{formats: x.bind.ResultFormats, columns: len(x.bind.Fields), reuse: x.bind.Extended}
+	if x.bind.Fields == nil {
+		f.columns = -1
+	}
+	if g != nil {
+		f.hide(g.Hidden)
+	}
+	return f
+}
+
+// hide adds hidden columns, in binary format.
+func (f *form) hide(n int) {
+	if n == 0 {
+		return
+	}
+	formats := make([]int16, 0, f.columns+n)
+	for i := range f.columns {
+		formats = append(formats, formatOf(f.formats, i))
+	}
+	for range n {
+		formats = append(formats, 1)
+	}
+	f.formats = formats
+	f.columns += n
+}
+
+// gather runs a statement over shard groups and passes all rows on.
+func (x *execution) gather(ctx context.Context, g *plan.Gather, f *form, out RowWriter) (string, error) {
+	if g.Coordinator {
+		return x.single(ctx, catalog.CoordinatorGroup, g.SQL, place{}, f, g.Writes, out)
+	}
+	groups, err := x.prune(ctx, &g.Pruning)
+	if err != nil {
+		return "", err
+	}
+	if len(groups) <= 1 && g.Hidden == 0 && g.Limit == nil && g.Offset == nil {
+		if len(groups) == 0 {
+			return x.single(ctx, catalog.CoordinatorGroup, g.SQL, place{}, f, g.Writes, out)
+		}
+		return x.single(ctx, groups[0].GroupID, g.SQL, place{groups: groups}, f, g.Writes, out)
+	}
+	tasks := splitTasks(g, groups)
+	var tag string
+	run := func() error {
+		tag, err = x.runTasks(ctx, g, tasks, f, out)
+		return err
+	}
+	if g.Writes && len(tasks) > 1 {
+		err = x.env.Tx.RunAtomically(ctx, run)
+	} else {
+		err = run()
+	}
+	return tag, err
+}
+
+// splitTasks makes the tasks of a statement: one per node where it is fused, else one per shard group; those of a node stand together.
+func splitTasks(g *plan.Gather, groups []catalog.ShardGroup) []task {
+	if len(groups) == 0 {
+		return []task{{node: catalog.CoordinatorGroup}}
+	}
+	var nodes []int32
+	byNode := map[int32][]catalog.ShardGroup{}
+	for _, group := range groups {
+		if byNode[group.GroupID] == nil {
+			nodes = append(nodes, group.GroupID)
+		}
+		byNode[group.GroupID] = append(byNode[group.GroupID], group)
+	}
+	var tasks []task
+	for _, node := range nodes {
+		own := byNode[node]
+		if g.Fuse == plan.FuseNone {
+			for i := range own {
+				tasks = append(tasks, task{node, place{groups: own[i : i+1], node: node}})
+			}
+			continue
+		}
+		tasks = append(tasks, task{node, place{groups: own, node: node}})
+	}
+	return tasks
+}
+
+// renderTask writes a task's statement.
+func (x *execution) renderTask(dst []byte, g *plan.Gather, t *task) ([]byte, error) {
+	if g.Fuse != plan.FuseArms || len(t.at.groups) < 2 {
+		return x.render(dst, g.SQL, t.at)
+	}
+	var err error
+	for i := range t.at.groups {
+		if i > 0 {
+			dst = append(dst, " UNION ALL "...)
+		}
+		dst = append(dst, '(')
+		if dst, err = x.render(dst, g.SQL, place{groups: t.at.groups[i : i+1], node: t.node}); err != nil {
+			return nil, err
+		}
+		dst = append(dst, ')')
+	}
+	return dst, nil
+}
+
+// open takes connections for tasks and sends all of them off, so that nodes work side by side. Inside a block a node has one
+// connection; outside, a read of several tasks per node may use more.
+func (x *execution) open(ctx context.Context, g *plan.Gather, tasks []task, f *form) ([]*lane, error) {
+	perNode := 1
+	if !x.env.Tx.InBlock() && !g.Writes {
+		perNode = max(1, min(x.env.PoolSize, lanesPerNode))
+	}
+	var lanes []*lane
+	for start := 0; start < len(tasks); {
+		end := start
+		for end < len(tasks) && tasks[end].node == tasks[start].node {
+			end++
+		}
+		own := tasks[start:end]
+		n := min(perNode, len(own))
+		for i := range n {
+			l := &lane{tasks: own[i*len(own)/n : (i+1)*len(own)/n]}
+			var err error
+			if l.conn, l.release, err = x.env.Tx.Borrow(ctx, l.tasks[0].node); err != nil {
+				x.closeLanes(ctx, lanes, true)
+				return nil, err
+			}
+			lanes = append(lanes, l)
+		}
+		start = end
+	}
+	for _, l := range lanes {
+		if err := x.start(ctx, g, l, f); err != nil {
+			x.closeLanes(ctx, lanes, true)
+			return nil, err
+		}
+	}
+	return lanes, nil
+}
+
+// lanesPerNode bounds the connections that one statement of several tasks per node opens to it.
+const lanesPerNode = 2
+
+// start sends a lane's tasks.
+func (x *execution) start(ctx context.Context, g *plan.Gather, l *lane, f *form) error {
+	if err := x.ship(ctx, l); err != nil {
+		return err
+	}
+	for i := range l.tasks {
+		text, err := x.renderTask(x.env.text[:0], g, &l.tasks[i])
+		if err != nil {
+			return err
+		}
+		x.env.text = text[:0]
+		if g.Writes {
+			x.env.Tx.MarkWrite(l.tasks[i].node)
+		}
+		x.send(l.conn, text, f)
+	}
+	return l.conn.Flush()
+}
+
+// closeLanes gives connections back. If the statement failed or wants no more, what still runs on them is cancelled first.
+func (x *execution) closeLanes(ctx context.Context, lanes []*lane, cancel bool) {
+	for _, l := range lanes {
+		if cancel && l.conn.Err() == nil && l.conn.Pending() > 0 {
+			l.cancelled = true
+			l.conn.Cancel(ctx)
+		}
+	}
+	for _, l := range lanes {
+		for l.conn.Err() == nil && l.conn.Pending() > 0 {
+			m, err := l.conn.Receive(ctx)
+			if err != nil {
+				break
+			}
+			if m.Type == 'E' && backend.DecodeError(m).Code == "57014" {
+				l.cancelled = false
+			}
+		}
+		if l.cancelled && !x.env.Tx.InBlock() {
+			l.conn.Close() // the cancel request came too late, and might hit whoever uses the connection next
+		}
+		for _, table := range l.shipped {
+			if l.conn.Err() == nil && l.conn.TxStatus() == 'I' {
+				l.conn.Exec(ctx, "DROP TABLE IF EXISTS "+table)
+			}
+		}
+		l.release()
+	}
+}
+
+// runTasks runs tasks and passes on their rows: in the order of the tasks, or merged.
+func (x *execution) runTasks(ctx context.Context, g *plan.Gather, tasks []task, f *form, out RowWriter) (tag string, err error) {
+	limit, offset, err := x.bounds(ctx, g)
+	if err != nil {
+		return "", err
+	}
+	lanes, err := x.open(ctx, g, tasks, f)
+	if err != nil {
+		return "", err
+	}
+	w := &window{out: out, limit: limit, skip: offset, hidden: g.Hidden}
+	// Inside a block a cancelled statement would fail the block, so unwanted rows are read there.
+	defer func() { x.closeLanes(ctx, lanes, err != nil || w.done() && !x.env.Tx.InBlock()) }()
+	if len(g.Merge) > 0 && len(tasks) > 1 {
+		tag, err = x.merge(ctx, g, lanes, f, w)
+	} else {
+		tag, err = x.concat(ctx, g, lanes, f, w)
+	}
+	if err != nil {
+		return "", err
+	}
+	if g.Writes {
+		return tag, nil
+	}
+	return "SELECT " + strconv.FormatInt(w.sent, 10), nil
+}
+
+// concat passes the lanes' rows on one lane after the other: while the client is slow, the nodes wait, and nothing piles up here.
+func (x *execution) concat(ctx context.Context, g *plan.Gather, lanes []*lane, f *form, w *window) (string, error) {
+	raw, direct := w.out.(io.Writer)
+	direct = direct && w.hidden == 0 && w.limit < 0 && w.skip == 0
+	var total tagSum
+	for _, l := range lanes {
+		for range l.tasks {
+			var tag string
+			var err error
+			if direct {
+				tag, err = x.relay(ctx, l.conn, f, raw)
+				w.sent += tagCount(tag)
+			} else {
+				tag, err = x.receive(ctx, l.conn, f, w.row)
+			}
+			if err != nil {
+				return "", err
+			}
+			total.add(tag)
+			if w.done() {
+				return total.String(), nil
+			}
+		}
+	}
+	return total.String(), nil
+}
+
+// window passes rows on within LIMIT and OFFSET, without hidden columns.
+type window struct {
+	out    RowWriter
+	limit  int64 // -1 for none
+	skip   int64
+	hidden int
+	sent   int64
+}
+
+func (w *window) done() bool { return w.limit >= 0 && w.sent >= w.limit }
+
+func (w *window) row(raw []byte) error {
+	if w.done() {
+		return errStop
+	}
+	if w.skip > 0 {
+		w.skip--
+		return nil
+	}
+	raw, err := cutRow(raw, w.hidden)
+	if err != nil {
+		return err
+	}
+	w.sent++
+	if err := w.out.Row(raw); err != nil {
+		return err
+	}
+	if w.done() {
+		return errStop
+	}
+	return nil
+}
+
+// tagSum adds up the row counts of command tags.
+type tagSum struct {
+	verb  string
+	count int64
+}
+
+func (s *tagSum) add(tag string) {
+	s.verb = tag
+	if i := strings.LastIndexByte(tag, ' '); i >= 0 {
+		s.verb = tag[:i]
+	}
+	s.count += tagCount(tag)
+}
+
+func (s *tagSum) String() string {
+	if s.verb == "" {
+		return ""
+	}
+	return s.verb + " " + strconv.FormatInt(s.count, 10)
+}
+
+// tagCount is the row count that a command tag ends with.
+func tagCount(tag string) int64 {
+	n, _ := strconv.ParseInt(tag[strings.LastIndexByte(tag, ' ')+1:], 10, 64)
+	return n
+}
+
+// bounds evaluates LIMIT and OFFSET. limit is -1 for none.
+func (x *execution) bounds(ctx context.Context, g *plan.Gather) (limit, offset int64, err error) {
+	limit = -1
+	if g.Limit != nil {
+		n, null, err := x.integer(ctx, g.Limit)
+		if err != nil {
+			return 0, 0, err
+		}
+		if !null && n < 0 {
+			return 0, 0, sql.Errorf("2201W", "LIMIT must not be negative")
+		}
+		if !null {
+			limit = n
+		}
+	}
+	if g.Offset != nil {
+		n, null, err := x.integer(ctx, g.Offset)
+		if err != nil {
+			return 0, 0, err
+		}
+		if !null && n < 0 {
+			return 0, 0, sql.Errorf("2201X", "OFFSET must not be negative")
+		}
+		if !null {
+			offset = n
+		}
+	}
+	return limit, offset, nil
+}
+
+// integer evaluates a value as a bigint.
+func (x *execution) integer(ctx context.Context, v *plan.Value) (n int64, null bool, err error) {
+	switch v.Kind {
+	case plan.ValueNull:
+		return 0, true, nil
+	case plan.ValueLiteral:
+		text := x.literal(v)
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return n, false, nil
+		}
+		return x.integerSQL(ctx, []byte(sql.QuoteLiteral(text)+"::numeric"))
+	case plan.ValueConst:
+		if n, err := strconv.ParseInt(v.Text, 10, 64); err == nil {
+			return n, false, nil
+		}
+		return x.integerSQL(ctx, []byte(sql.QuoteLiteral(v.Text)+"::numeric"))
+	case plan.ValueParam:
+		if v.Index < 1 || v.Index > len(x.bind.Params) {
+			return 0, false, sql.Errorf("08P01", "bind message supplies %d parameters, but the statement requires %d", len(x.bind.Params), v.Index)
+		}
+		value := x.bind.Params[v.Index-1]
+		if value == nil {
+			return 0, true, nil
+		}
+		format := formatOf(x.bind.ParamFormats, v.Index-1)
+		if n, ok := integerOf(value, format, x.paramType(v.Index)); ok {
+			return n, false, nil
+		}
+		if format == 1 && len(value) == 8 && x.paramType(v.Index) == 0 {
+			return int64(binary.BigEndian.Uint64(value)), false, nil
+		}
+		return x.integerSQL(ctx, []byte("$"+strconv.Itoa(v.Index)))
+	case plan.ValueSQL:
+		text, err := x.render(nil, v.SQL, place{})
+		if err != nil {
+			return 0, false, err
+		}
+		return x.integerSQL(ctx, text)
+	}
+	return 0, false, sql.Errorf("XX000", "a value of kind %d cannot bound a result", v.Kind)
+}
+
+func (x *execution) integerSQL(ctx context.Context, expression []byte) (n int64, null bool, err error) {
+	rows, err := x.ask(ctx, append(append([]byte("SELECT (("), expression...), ")::bigint)::text"...))
+	if err != nil {
+		return 0, false, err
+	}
+	if len(rows) != 1 || rows[0][0] == nil {
+		return 0, true, nil
+	}
+	n, err = strconv.ParseInt(string(rows[0][0]), 10, 64)
+	return n, false, err
+}

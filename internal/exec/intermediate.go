@@ -1,0 +1,136 @@
+package exec
+
+import (
+	"github.com/trunkline/trunkline/internal/sql"
+)
+
+// inlineLimit is up to how many bytes of rows an intermediate result is written into the SQL text that reads it. Larger ones
+// travel once per node, into a temporary table.
+const inlineLimit = 2 << 20
+
+// Intermediate is the rows of one part of a plan, in text format, for use by another part.
+type Intermediate struct {
+	Names []string
+	OIDs  []uint32
+	Types []string // as SQL, for casts
+	Rows  *Spool
+
+	tables map[int32]string // by node: the temporary table that holds the rows there
+	inline []byte           // appendSQL's answer, once made: the same text goes to many shards
+}
+
+// appendSQL writes the result as a parenthesised SELECT.
+func (im *Intermediate) appendSQL(dst []byte, at place) ([]byte, error) {
+	if at.types || im.Rows == nil {
+		dst = append(dst, "(SELECT "...)
+		for i := range im.Names {
+			if i > 0 {
+				dst = append(dst, ", "...)
+			}
+			dst = append(dst, "NULL::"...)
+			dst = append(dst, im.Types[i]...)
+			dst = append(dst, " AS "...)
+			dst = appendIdentifier(dst, im.Names[i])
+		}
+		return append(dst, " WHERE false)"...), nil
+	}
+	if table, ok := im.tables[at.node]; ok {
+		dst = append(dst, "(SELECT * FROM "...)
+		dst = append(dst, table...)
+		return append(dst, ')'), nil
+	}
+	if im.inline == nil {
+		var err error
+		if im.inline, err = im.appendRows(nil, im.Rows); err != nil {
+			return nil, err
+		}
+	}
+	return append(dst, im.inline...), nil
+}
+
+// appendRows writes rows as (SELECT c1::type AS "name", … FROM unnest('{…}'::text[], …) AS _(c1, …)). PostgreSQL estimates the
+// number of rows of such an unnest exactly, and unnest keeps their order.
+func (im *Intermediate) appendRows(dst []byte, rows *Spool) ([]byte, error) {
+	if len(im.Names) == 0 {
+		dst = append(dst, "(SELECT FROM generate_series(1, "...)
+		dst = appendInt(dst, rows.Len())
+		return append(dst, "))"...), nil
+	}
+	columns := make([][]byte, len(im.Names))
+	values := make([][]byte, 0, len(im.Names))
+	err := rows.Each(func(raw []byte) error {
+		var err error
+		if values, err = splitRow(raw, values); err != nil {
+			return err
+		}
+		if len(values) != len(columns) {
+			return sql.Errorf("XX000", "an intermediate row has %d columns instead of %d", len(values), len(columns))
+		}
+		for i, v := range values {
+			if len(columns[i]) > 0 {
+				columns[i] = append(columns[i], ',')
+			}
+			columns[i] = appendArrayElement(columns[i], v)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	dst = append(dst, "(SELECT "...)
+	for i, name := range im.Names {
+		if i > 0 {
+			dst = append(dst, ", "...)
+		}
+		dst = append(dst, 'c')
+		dst = appendInt(dst, int64(i))
+		dst = append(dst, "::"...)
+		dst = append(dst, im.Types[i]...)
+		dst = append(dst, " AS "...)
+		dst = appendIdentifier(dst, name)
+	}
+	dst = append(dst, " FROM pg_catalog.unnest("...)
+	for i, c := range columns {
+		if i > 0 {
+			dst = append(dst, ", "...)
+		}
+		dst = append(dst, "E'{"...)
+		dst = appendEscaped(dst, c)
+		dst = append(dst, "}'::text[]"...)
+	}
+	dst = append(dst, ") AS _("...)
+	for i := range columns {
+		if i > 0 {
+			dst = append(dst, ", "...)
+		}
+		dst = append(dst, 'c')
+		dst = appendInt(dst, int64(i))
+	}
+	return append(dst, "))"...), nil
+}
+
+// appendArrayElement writes a value as an element of an array constant.
+func appendArrayElement(dst, v []byte) []byte {
+	if v == nil {
+		return append(dst, "NULL"...)
+	}
+	dst = append(dst, '"')
+	for _, c := range v {
+		if c == '"' || c == '\\' {
+			dst = append(dst, '\\')
+		}
+		dst = append(dst, c)
+	}
+	return append(dst, '"')
+}
+
+// appendEscaped writes v as the inside of an E'…' constant.
+func appendEscaped(dst, v []byte) []byte {
+	for _, c := range v {
+		if c == '\'' || c == '\\' {
+			dst = append(dst, c)
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}

@@ -1,0 +1,103 @@
+package exec
+
+import (
+	"context"
+
+	"github.com/trunkline/trunkline/internal/catalog"
+	"github.com/trunkline/trunkline/internal/plan"
+	"github.com/trunkline/trunkline/internal/sql"
+)
+
+// referenceWrite runs a statement on every copy of a reference table.
+func (x *execution) referenceWrite(ctx context.Context, op *plan.ReferenceWrite, out RowWriter) (string, error) {
+	if !op.CopyRows {
+		return x.everywhere(ctx, op.SQL, -1, out)
+	}
+	var tag string
+	err := x.env.Tx.RunAtomically(ctx, func() error {
+		stored := *x.prepared.stored
+		stored.Rows = NewSpool(0)
+		defer stored.Rows.Close()
+		var err error
+		tag, err = x.single(ctx, catalog.CoordinatorGroup, op.SQL, place{}, &form{columns: len(stored.OIDs)}, true, rowFunc(stored.Rows.Add))
+		if err != nil {
+			return err
+		}
+		for len(x.results) < len(x.plan.Subplans) {
+			x.results = append(x.results, nil)
+		}
+		x.results = append(x.results, &stored)
+		defer func() { x.results = x.results[:len(x.results)-1] }()
+		if stored.Rows.Len() > 0 {
+			if _, err := x.onOthers(ctx, op.Rows, stored.Rows.Len()); err != nil {
+				return err
+			}
+		}
+		if op.Returning == nil {
+			return nil
+		}
+		_, err = x.single(ctx, catalog.CoordinatorGroup, op.Returning, place{}, x.rootFormats(nil), false, out)
+		return err
+	})
+	return tag, err
+}
+
+// everywhere runs a template on the coordinator, whose rows go to the client, and then on all other nodes at once. The
+// coordinator goes first, so that two such statements meet there and do not wait for each other in a circle. Each node must
+// change as many rows as the coordinator; rows is that number if it is known before, else -1.
+func (x *execution) everywhere(ctx context.Context, t plan.Template, rows int64, out RowWriter) (string, error) {
+	f := x.rootFormats(nil)
+	if len(x.snapshot.ActivePrimaries()) == 1 {
+		return x.single(ctx, catalog.CoordinatorGroup, t, place{}, f, true, out)
+	}
+	var tag string
+	err := x.env.Tx.RunAtomically(ctx, func() error {
+		var err error
+		if tag, err = x.single(ctx, catalog.CoordinatorGroup, t, place{}, f, true, out); err != nil {
+			return err
+		}
+		_, err = x.onOthers(ctx, t, tagCount(tag))
+		return err
+	})
+	return tag, err
+}
+
+// onOthers runs a template on all nodes but the coordinator and makes sure that each changes as many rows as it should.
+func (x *execution) onOthers(ctx context.Context, t plan.Template, rows int64) (tag string, err error) {
+	var lanes []*lane
+	defer func() { x.closeLanes(ctx, lanes, err != nil) }()
+	f := &form{columns: -1}
+	for _, n := range x.snapshot.ActivePrimaries() {
+		if n.GroupID == catalog.CoordinatorGroup {
+			continue
+		}
+		l := &lane{tasks: []task{{node: n.GroupID, at: place{node: n.GroupID}}}}
+		if l.conn, l.release, err = x.env.Tx.Borrow(ctx, n.GroupID); err != nil {
+			return "", err
+		}
+		lanes = append(lanes, l)
+		x.env.Tx.MarkWrite(n.GroupID)
+		text, err := x.render(x.env.text[:0], t, l.tasks[0].at)
+		if err != nil {
+			return "", err
+		}
+		x.env.text = text[:0]
+		x.send(l.conn, text, f)
+		if err := l.conn.Flush(); err != nil {
+			return "", err
+		}
+	}
+	for _, l := range lanes {
+		if tag, err = x.receive(ctx, l.conn, f, func([]byte) error { return nil }); err != nil {
+			return "", err
+		}
+		if n := tagCount(tag); n != rows {
+			return "", &sql.Error{
+				Code:    "XX001",
+				Message: "the copies of a reference table differ",
+				Detail:  "The statement would change " + string(appendInt(nil, rows)) + " rows on the coordinator and " + string(appendInt(nil, n)) + " on node group " + string(appendInt(nil, int64(l.tasks[0].node))) + ".",
+			}
+		}
+	}
+	return tag, nil
+}

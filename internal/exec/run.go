@@ -1,0 +1,158 @@
+// Package exec runs plans: it fills in a plan's templates, finds the shard groups, sends tasks to nodes, and brings their rows
+// together on the way to the client.
+//
+// It imports plan, txn, backend, catalog and sql. Read Run first, then gather.go.
+package exec
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+	"github.com/trunkline/trunkline/internal/catalog"
+	"github.com/trunkline/trunkline/internal/plan"
+	"github.com/trunkline/trunkline/internal/sql"
+	"github.com/trunkline/trunkline/internal/txn"
+)
+
+// Env is the session in which a statement runs.
+type Env struct {
+	Tx              *txn.Tx
+	Snapshot        *catalog.Snapshot
+	Hashes          *Hashes // shared by all sessions
+	MaxIntermediate int64   // citus.max_intermediate_result_size in bytes, 0 for no bound
+	PoolSize        int     // citus.max_adaptive_executor_pool_size: connections per node for one statement
+	ExplainAll      bool    // citus.explain_all_tasks
+
+	// Call carries out a function of the gateway's own (create_distributed_table, …).
+	Call func(ctx context.Context, name string, args json.RawMessage) (CallResult, error)
+	// Facts brings what the named functions and views need to know of other nodes to the coordinator's connection.
+	Facts func(ctx context.Context, names []string) error
+
+	text, message []byte // scratch, kept from statement to statement
+}
+
+// CallResult is what a function of the gateway's own returned, in text format; nil is NULL.
+type CallResult struct {
+	Columns []string
+	Rows    [][]*string
+}
+
+// Bind is what differs between two executions of one plan.
+type Bind struct {
+	Text          string // the client's own
+	Literals      []sql.Literal
+	Params        [][]byte
+	ParamFormats  []int16 // as in a Bind message: none for all text, one for all, or one each
+	ResultFormats []int16 // likewise
+	Fields        []pgproto3.FieldDescription
+	Extended      bool // the client uses the extended protocol
+}
+
+// RowWriter takes the rows of a result, as whole DataRow messages valid during the call. If it is an io.Writer as well, rows
+// that need no change may be written to it in pieces that are not whole messages.
+type RowWriter interface {
+	Row(raw []byte) error
+}
+
+// Run runs a plan and gives the command tag, except that of Plan.Root being a plan.Coordinator without SQL or a plan.Utility, which
+// are the session's own business.
+func Run(ctx context.Context, env *Env, p *Prepared, bind *Bind, out RowWriter) (tag string, err error) {
+	x := &execution{env: env, prepared: p, renderer: renderer{plan: p.Plan, bind: bind, snapshot: env.Snapshot}}
+	if bind.Fields == nil {
+		bind.Fields = p.Fields
+	}
+	defer x.close()
+	return x.run(ctx, out)
+}
+
+// execution is one run of a plan.
+type execution struct {
+	renderer
+	env      *Env
+	prepared *Prepared
+}
+
+func (x *execution) close() {
+	for _, result := range x.results {
+		if result != nil && result.Rows != nil {
+			result.Rows.Close()
+		}
+	}
+}
+
+func (x *execution) run(ctx context.Context, out RowWriter) (string, error) {
+	if len(x.plan.Facts) > 0 {
+		if err := x.env.Facts(ctx, x.plan.Facts); err != nil {
+			return "", err
+		}
+	}
+	if len(x.plan.Subplans) == 0 {
+		return x.root(ctx, out)
+	}
+	// Subplans and root see one transaction, so that rows which an intermediate result names are still what the root finds under
+	// locks that the statement takes; and what the subplans write is undone if the root fails.
+	var tag string
+	run := func() error {
+		if err := x.subplans(ctx); err != nil {
+			return err
+		}
+		var err error
+		tag, err = x.root(ctx, out)
+		return err
+	}
+	if x.plan.Writes {
+		err := x.env.Tx.RunAtomically(ctx, run)
+		return tag, err
+	}
+	err := run()
+	return tag, err
+}
+
+func (x *execution) root(ctx context.Context, out RowWriter) (string, error) {
+	switch op := x.plan.Root.(type) {
+	case *plan.Coordinator:
+		return x.coordinator(ctx, op, out)
+	case *plan.Gather:
+		return x.gather(ctx, op, x.rootFormats(op), out)
+	case *plan.InsertValues:
+		return x.insertValues(ctx, op, out)
+	case *plan.InsertRows:
+		return x.insertRows(ctx, op, out)
+	case *plan.ReferenceWrite:
+		return x.referenceWrite(ctx, op, out)
+	case *plan.Empty:
+		return x.prepared.emptyTag, nil
+	case *plan.ClusterCall:
+		return x.clusterCall(ctx, op, out)
+	}
+	return "", fmt.Errorf("exec: cannot run %T", x.plan.Root)
+}
+
+// subplans runs the plan's subplans and keeps their rows.
+func (x *execution) subplans(ctx context.Context) error {
+	for i := range x.plan.Subplans {
+		g := &x.plan.Subplans[i]
+		im := x.prepared.subplans[i]
+		im.Rows = NewSpool(x.env.MaxIntermediate)
+		f := &form{columns: len(im.OIDs)}
+		f.hide(g.Hidden)
+		_, err := x.gather(ctx, g, f, rowFunc(im.Rows.Add))
+		x.results = append(x.results, &im)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rowFunc is a RowWriter that is one function.
+type rowFunc func(raw []byte) error
+
+func (f rowFunc) Row(raw []byte) error { return f(raw) }
+
+// coordinator runs the last step on the coordinator.
+func (x *execution) coordinator(ctx context.Context, op *plan.Coordinator, out RowWriter) (string, error) {
+	return x.single(ctx, catalog.CoordinatorGroup, op.SQL, place{}, x.rootFormats(nil), x.plan.Writes, out)
+}

@@ -1,0 +1,284 @@
+package exec
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"strconv"
+
+	"github.com/trunkline/trunkline/internal/backend"
+	"github.com/trunkline/trunkline/internal/plan"
+	"github.com/trunkline/trunkline/internal/sql"
+)
+
+// errStop is what a row function returns when it wants no more rows; receive then reads on without it.
+var errStop = errors.New("no more rows are wanted")
+
+// drainQuietly is how many bytes of unwanted rows are read before the node is asked to stop sending.
+const drainQuietly = 256 << 10
+
+// form is how one statement is sent to nodes.
+type form struct {
+	formats []int16 // result formats as in a Bind message
+	columns int     // the number of columns its rows must have, -1 if it is not known
+	reuse   bool    // worth preparing by name: its text will come again
+}
+
+func allText(formats []int16) bool {
+	for _, f := range formats {
+		if f != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// send buffers a statement on a connection. Its answer ends with one ReadyForQuery.
+func (x *execution) send(c *backend.Conn, text []byte, f *form) {
+	if !x.bind.Extended && len(x.bind.Params) == 0 && allText(f.formats) {
+		x.env.message = appendQuery(x.env.message[:0], text)
+		c.SendRaw(x.env.message)
+		return
+	}
+	m := x.env.message[:0]
+	var name string
+	known := false
+	if f.reuse {
+		name, known = c.Prepared(string(text))
+	}
+	if !known {
+		m = x.appendParse(m, name, text)
+	}
+	m = x.appendBind(m, name, f.formats)
+	if !known {
+		m = append(m, 'D', 0, 0, 0, 6, 'P', 0) // so that the number of columns is seen once
+	}
+	m = append(m, 'E', 0, 0, 0, 9, 0, 0, 0, 0, 0, 'S', 0, 0, 0, 4)
+	c.SendRaw(m)
+	x.env.message = m
+}
+
+func appendQuery(m, text []byte) []byte {
+	m = append(m, 'Q')
+	m = binary.BigEndian.AppendUint32(m, uint32(len(text)+5))
+	m = append(m, text...)
+	return append(m, 0)
+}
+
+func (x *execution) appendParse(m []byte, name string, text []byte) []byte {
+	start := len(m)
+	m = append(m, 'P', 0, 0, 0, 0)
+	m = append(m, name...)
+	m = append(m, 0)
+	m = append(m, text...)
+	m = append(m, 0)
+	oids := x.prepared.Params
+	m = binary.BigEndian.AppendUint16(m, uint16(len(oids)))
+	for i, oid := range oids {
+		m = binary.BigEndian.AppendUint32(m, nodeType(oid, i+1, text))
+	}
+	binary.BigEndian.PutUint32(m[start+1:], uint32(len(m)-start-1))
+	return m
+}
+
+// firstUserOID is PostgreSQL's FirstNormalObjectId: types below it have the same OID on every node, others need not.
+const firstUserOID = 16384
+
+// nodeType is the type that a node is told for a parameter: the coordinator's where nodes agree on it. A user's type is left to the
+// node to infer, unless the text does not use the parameter, which then may be anything.
+func nodeType(oid uint32, number int, text []byte) uint32 {
+	if oid < firstUserOID {
+		return oid
+	}
+	if !usesParam(text, number) {
+		return 25
+	}
+	return 0
+}
+
+func usesParam(text []byte, number int) bool {
+	want := strconv.Itoa(number)
+	for i := 0; i+len(want) < len(text); i++ {
+		if text[i] != '$' || string(text[i+1:i+1+len(want)]) != want {
+			continue
+		}
+		if end := i + 1 + len(want); end == len(text) || text[end] < '0' || text[end] > '9' {
+			return true
+		}
+	}
+	return false
+}
+
+func (x *execution) appendBind(m []byte, name string, formats []int16) []byte {
+	start := len(m)
+	m = append(m, 'B', 0, 0, 0, 0, 0)
+	m = append(m, name...)
+	m = append(m, 0)
+	m = binary.BigEndian.AppendUint16(m, uint16(len(x.bind.ParamFormats)))
+	for _, f := range x.bind.ParamFormats {
+		m = binary.BigEndian.AppendUint16(m, uint16(f))
+	}
+	m = binary.BigEndian.AppendUint16(m, uint16(len(x.bind.Params)))
+	for _, v := range x.bind.Params {
+		if v == nil {
+			m = append(m, 0xff, 0xff, 0xff, 0xff)
+			continue
+		}
+		m = binary.BigEndian.AppendUint32(m, uint32(len(v)))
+		m = append(m, v...)
+	}
+	m = binary.BigEndian.AppendUint16(m, uint16(len(formats)))
+	for _, f := range formats {
+		m = binary.BigEndian.AppendUint16(m, uint16(f))
+	}
+	binary.BigEndian.PutUint32(m[start+1:], uint32(len(m)-start-1))
+	return m
+}
+
+// receive reads the answer to one statement up to ReadyForQuery and gives its command tag. When row fails, reading ends at once
+// and the connection is left unfit for use, unless it failed with errStop.
+func (x *execution) receive(ctx context.Context, c *backend.Conn, f *form, row func(raw []byte) error) (string, error) {
+	var tag string
+	var failure error
+	stopped, unwanted := false, 0
+	for {
+		m, err := c.Receive(ctx)
+		if err != nil {
+			return "", err
+		}
+		switch m.Type {
+		case 'D':
+			if stopped || failure != nil {
+				if unwanted += len(m.Raw); unwanted > drainQuietly && !x.env.Tx.InBlock() {
+					// Cheaper than reading on; and a cancel request might hit a later statement.
+					c.Close()
+					return tag, failure
+				}
+				continue
+			}
+			if f.columns >= 0 && len(m.Raw) >= 7 && int(binary.BigEndian.Uint16(m.Raw[5:])) != f.columns {
+				failure = columnsDiffer(f.columns, int(binary.BigEndian.Uint16(m.Raw[5:])))
+				continue
+			}
+			if err := row(m.Raw); err != nil {
+				if !errors.Is(err, errStop) {
+					return "", err
+				}
+				stopped = true
+			}
+		case 'C':
+			tag = internTag(m.Body())
+		case 'T':
+			if n := int(binary.BigEndian.Uint16(m.Raw[5:])); f.columns >= 0 && n != f.columns && failure == nil {
+				failure = columnsDiffer(f.columns, n)
+			}
+		case 'E':
+			if failure == nil && !stopped {
+				failure = x.nodeError(m)
+			}
+		case 'G', 'H', 'W':
+			return "", sql.Errorf("0A000", "COPY cannot be used here")
+		case 'Z':
+			return tag, failure
+		}
+	}
+}
+
+func columnsDiffer(want, have int) error {
+	return &sql.Error{
+		Code:    "XX000",
+		Message: "a node's answer does not have the columns that the coordinator describes",
+		Detail:  "Expected " + strconv.Itoa(want) + " columns and got " + strconv.Itoa(have) + ".",
+		Hint:    "The definitions of a table may differ between nodes.",
+	}
+}
+
+// relay is receive for rows that go to the client as they are.
+func (x *execution) relay(ctx context.Context, c *backend.Conn, f *form, out io.Writer) (string, error) {
+	var tag string
+	var failure error
+	err := c.Relay(ctx, out, func(m backend.Message) backend.Verdict {
+		switch m.Type {
+		case 'C':
+			tag = internTag(m.Body())
+		case 'T':
+			if n := int(binary.BigEndian.Uint16(m.Raw[5:])); f.columns >= 0 && n != f.columns && failure == nil {
+				failure = columnsDiffer(f.columns, n)
+				return backend.Stop
+			}
+		case 'E':
+			if failure == nil {
+				failure = x.nodeError(m)
+			}
+		case 'G', 'H', 'W':
+			failure = sql.Errorf("0A000", "COPY cannot be used here")
+			return backend.Stop
+		}
+		return backend.Drop
+	})
+	var writing *backend.WriteError
+	if errors.As(err, &writing) {
+		return "", writing.Unwrap()
+	}
+	if err != nil {
+		return "", err
+	}
+	return tag, failure
+}
+
+// internTag gives a CommandComplete's text, the frequent ones without allocating.
+func internTag(body []byte) string {
+	if len(body) > 0 {
+		body = body[:len(body)-1]
+	}
+	switch string(body) {
+	case "SELECT 1":
+		return "SELECT 1"
+	case "SELECT 0":
+		return "SELECT 0"
+	case "INSERT 0 1":
+		return "INSERT 0 1"
+	case "UPDATE 1":
+		return "UPDATE 1"
+	case "UPDATE 0":
+		return "UPDATE 0"
+	case "DELETE 1":
+		return "DELETE 1"
+	case "BEGIN":
+		return "BEGIN"
+	case "COMMIT":
+		return "COMMIT"
+	}
+	return string(body)
+}
+
+// single runs a template as one statement on one node, its rows going straight on.
+func (x *execution) single(ctx context.Context, node int32, t plan.Template, at place, f *form, writes bool, out RowWriter) (string, error) {
+	at.node = node
+	text, err := x.render(x.env.text[:0], t, at)
+	if err != nil {
+		return "", err
+	}
+	x.env.text = text[:0]
+	return x.one(ctx, node, text, f, writes, out)
+}
+
+// one runs a text on one node.
+func (x *execution) one(ctx context.Context, node int32, text []byte, f *form, writes bool, out RowWriter) (string, error) {
+	c, release, err := x.env.Tx.Borrow(ctx, node)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	if writes {
+		x.env.Tx.MarkWrite(node)
+	}
+	x.send(c, text, f)
+	if w, ok := out.(io.Writer); ok {
+		return x.relay(ctx, c, f, w)
+	}
+	return x.receive(ctx, c, f, out.Row)
+}
+
+func appendInt(dst []byte, n int64) []byte { return strconv.AppendInt(dst, n, 10) }
