@@ -61,7 +61,7 @@ func HashText(typeOID uint32, text string) (hash int32, ok bool) {
 		return hashInt8(v), ok && rest == ""
 	case OIDTimestamptz:
 		v, rest, ok := parseTimestamp(text)
-		if !ok {
+		if !ok || len(text) < len("2000-01-01 00:00:00Z") {
 			return 0, false
 		}
 		offset, ok := parseOffset(rest)

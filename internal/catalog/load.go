@@ -2,7 +2,10 @@ package catalog
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"hash"
+	"hash/fnv"
 	"regexp"
 	"strconv"
 	"strings"
@@ -42,13 +45,31 @@ func Load(ctx context.Context, conn *backend.Conn) (*Snapshot, error) {
 		results = results[1:]
 	}
 	l := newLoader()
+	digest := fnv.New64a()
 	for i, s := range statements {
+		fingerprint(digest, results[before+i].Rows)
 		if err := l.read(s.name, results[before+i].Rows); err != nil {
 			return nil, fmt.Errorf("cannot read the catalog's %s: %w", s.name, err)
 		}
 	}
 	l.finish()
+	l.snapshot.Fingerprint = digest.Sum64()
 	return l.snapshot, nil
+}
+
+// fingerprint adds rows to a digest.
+func fingerprint(digest hash.Hash, rows [][][]byte) {
+	var size [8]byte
+	for _, row := range rows {
+		for _, v := range row {
+			binary.LittleEndian.PutUint64(size[:], uint64(len(v)))
+			if v == nil {
+				size[7] = 1
+			}
+			digest.Write(size[:])
+			digest.Write(v)
+		}
+	}
 }
 
 // loadStatement is a statement of ddl/load.sql.

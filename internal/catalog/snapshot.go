@@ -13,7 +13,8 @@ import (
 
 // Snapshot is all that planning needs to know, at one moment. It is never changed once made, so it may be shared freely.
 type Snapshot struct {
-	Version     int64 // grows with every change of the metadata or of a table's definition; negative, and unlike any other, if it holds changes that are not committed
+	Version     int64  // grows with every change of the metadata or of a table's definition; negative, and unlike any other, if it holds changes that are not committed
+	Fingerprint uint64 // equal for equal contents: it differs even where a definition was changed behind the gateways' back
 	Nodes       []Node
 	Colocations map[int32]*Colocation
 	Relations   map[Name]*Relation

@@ -25,8 +25,9 @@ type Watcher struct {
 	loader  *backend.Conn // used by whoever holds turn
 	wake    chan struct{} // closed when current changes
 
-	stop context.CancelFunc
-	done chan struct{}
+	following context.Context // until Close
+	stop      context.CancelFunc
+	done      chan struct{}
 }
 
 // load is one reading of the catalog, shared by all who asked before it began.
@@ -40,17 +41,18 @@ type load struct {
 // coordinator as a user that may read the catalog; the Watcher keeps two.
 func Watch(ctx context.Context, connect func(context.Context) (*backend.Conn, error), log *slog.Logger) (*Watcher, error) {
 	w := &Watcher{connect: connect, log: log, turn: make(chan struct{}, 1), wake: make(chan struct{}), done: make(chan struct{})}
+	w.following, w.stop = context.WithCancel(context.WithoutCancel(ctx))
 	listener, err := w.listen(ctx)
 	if err != nil {
+		w.stop()
 		return nil, err
 	}
 	if _, err := w.Refresh(ctx); err != nil {
+		w.stop()
 		listener.Close()
 		return nil, err
 	}
-	var following context.Context
-	following, w.stop = context.WithCancel(context.WithoutCancel(ctx))
-	go w.follow(following, listener)
+	go w.follow(w.following, listener)
 	return w, nil
 }
 
@@ -80,7 +82,7 @@ func (w *Watcher) Refresh(ctx context.Context) (*Snapshot, error) {
 	}
 	w.mu.Unlock()
 	if first {
-		go w.read(context.WithoutCancel(ctx), mine)
+		go w.read(mine)
 	}
 	select {
 	case <-mine.done:
@@ -90,17 +92,14 @@ func (w *Watcher) Refresh(ctx context.Context) (*Snapshot, error) {
 	}
 }
 
-// refreshTimeout bounds one reading of the catalog, which serves many and so must not hang on one lost connection.
-const refreshTimeout = time.Minute
-
-func (w *Watcher) read(ctx context.Context, mine *load) {
-	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
-	defer cancel()
+// read reads the catalog for all who have joined mine. It goes on when they give up, and ends with the Watcher: a context that
+// ended earlier would cancel what the next reading asks over the same connection.
+func (w *Watcher) read(mine *load) {
 	w.turn <- struct{}{}
 	w.mu.Lock()
 	w.loading = nil // from here on what is committed may be missed: whoever comes next needs another reading
 	w.mu.Unlock()
-	mine.snapshot, mine.err = w.readOnce(ctx)
+	mine.snapshot, mine.err = w.readOnce(w.following)
 	if mine.err == nil {
 		mine.snapshot = w.publish(mine.snapshot)
 	}
@@ -135,8 +134,8 @@ func (w *Watcher) readOnce(ctx context.Context) (*Snapshot, error) {
 
 // publish makes a snapshot the current one, and gives the one that is. Only the holder of turn calls it.
 func (w *Watcher) publish(s *Snapshot) *Snapshot {
-	if old := w.current.Load(); old != nil && old.Version == s.Version {
-		return old // one pointer for one version lets plans be told apart by it
+	if old := w.current.Load(); old != nil && old.Fingerprint == s.Fingerprint {
+		return old // so that whoever holds plans made for it need not look closer
 	}
 	w.current.Store(s)
 	w.mu.Lock()
