@@ -235,6 +235,22 @@ func TestKeys(t *testing.T) {
 			}
 		}
 	}
+	exec(t, conn, `CREATE TABLE m1 (k varchar(5)); CREATE TABLE m2 (k varchar(9));
+		SELECT trunkline_internal.create_colocation('{1,1}', 'varchar'::regtype, 100);
+		SELECT trunkline_internal.add_table('m1'::regclass, 'k', 1); SELECT trunkline_internal.add_table('m2'::regclass, 'k', 1)`)
+	if s, err = Load(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
+	mixed := s.Colocations[1].Key()
+	if _, ok := s.HashText(mixed, "abcdefg"); !ok || mixed.TypMod != MixedTypMod {
+		t.Errorf("mixed type modifiers: %+v", mixed)
+	}
+	if _, ok := s.HashText(mixed, "abcde   "); ok {
+		t.Error("a value that some tables would shorten was hashed as it is")
+	}
+	if _, err := s.HashExpression(mixed, "'a'"); err == nil {
+		t.Error("an expression was made for mixed type modifiers")
+	}
 	for _, column := range []string{"c3", "c4"} {
 		if n := one(t, conn, fmt.Sprintf("SELECT count(DISTINCT hash_record(ROW(v::%s COLLATE nocase))) FROM unnest(ARRAY['abc', 'ABC']) v", "text")); n != "1" {
 			t.Errorf("%s: equal strings hash to %s values", column, n)

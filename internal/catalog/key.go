@@ -24,6 +24,12 @@ func (r *Relation) Key() (key Key, ok bool) {
 	return Key{TypeOID: c.TypeOID, TypMod: c.TypMod, Collation: c.Collation, SQLType: c.SQLType}, true
 }
 
+// Key gives what the distribution columns of all tables of the group have in common. It serves for tables of any of them, except
+// that where their type modifiers differ some values cannot be hashed by it: then use the Key of the table itself.
+func (c *Colocation) Key() Key {
+	return Key{TypeOID: c.TypeOID, TypMod: c.TypMod, Collation: c.Collation, SQLType: c.SQLType}
+}
+
 // base gives the key of the type that a chain of domains stands for, with the type modifier that the chain gives it. Domains'
 // constraints do not matter to a hash: a value that violates one is refused where it is written, and found nowhere.
 func (s *Snapshot) base(key Key) Key {
@@ -42,7 +48,7 @@ func (s *Snapshot) base(key Key) Key {
 // see HashExpression.
 func (s *Snapshot) HashText(key Key, text string) (hash int32, ok bool) {
 	key = s.base(key)
-	if !s.bytewise(key) || key.TypMod >= 0 && !unchanged(key, text) {
+	if !s.bytewise(key) || key.TypMod != -1 && !unchanged(key, text) {
 		return 0, false
 	}
 	return HashText(key.TypeOID, text)
@@ -54,10 +60,9 @@ func (s *Snapshot) HashBinary(key Key, data []byte) (hash int32, ok bool, err er
 	if !s.bytewise(key) {
 		return 0, false, nil
 	}
-	if key.TypMod >= 0 {
+	if key.TypMod != -1 {
 		switch key.TypeOID {
-		case OIDBpchar:
-		case OIDVarchar:
+		case OIDBpchar, OIDVarchar:
 			if !unchanged(key, string(data)) {
 				return 0, false, nil
 			}
@@ -82,10 +87,13 @@ func unchanged(key Key, text string) bool {
 	switch key.TypeOID {
 	case OIDBpchar: // only blanks are ever cut off or added
 		return true
-	case OIDVarchar:
+	case OIDVarchar: // and too long a value is refused by whoever stores it, unless it is blanks that are too many
 		const header = 4 // VARHDRSZ
-		return utf8.RuneCountInString(text) <= int(key.TypMod)-header
+		return !strings.HasSuffix(text, " ") || key.TypMod >= 0 && utf8.RuneCountInString(text) <= int(key.TypMod)-header
 	case OIDNumeric: // digits after the point are rounded to the scale, an 11-bit signed number
+		if key.TypMod == MixedTypMod {
+			return false
+		}
 		const header = 4
 		scale := int((key.TypMod-header)&0x7ff^0x400) - 0x400
 		_, fraction, _ := strings.Cut(strings.TrimRight(text, " "), ".")
@@ -110,6 +118,13 @@ func (s *Snapshot) HashExpression(key Key, expr string) (string, error) {
 	if t.HashFunction == "" {
 		return "", &sql.Error{Code: "42704", Message: "data type " + t.SQL + " has no default operator class for access method \"hash\"",
 			Hint: "Distribute by a column of another type, or define a hash operator class for the type."}
+	}
+	if key.TypMod == MixedTypMod {
+		if key.TypeOID != OIDBpchar {
+			return "", sql.Unsupported("cannot find the shard of a value by its colocation group alone",
+				"The distribution columns of the group's tables have different precisions or lengths.", "")
+		}
+		key.SQLType = t.SQL
 	}
 	value := "(" + expr + ")::" + key.SQLType
 	if c, ok := s.Collations[key.Collation]; ok && key.Collation != 0 {

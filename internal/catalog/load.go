@@ -169,7 +169,7 @@ func (l *loader) node(f *fields) {
 }
 
 func (l *loader) colocation(f *fields) {
-	c := &Colocation{ID: f.int32(), ShardCount: int(f.int32()), TypeOID: f.oid(), Collation: f.oid()}
+	c := &Colocation{ID: f.int32(), ShardCount: int(f.int32()), TypeOID: f.oid(), Collation: f.oid(), TypMod: -1}
 	l.snapshot.Colocations[c.ID] = c
 }
 
@@ -283,8 +283,33 @@ func (l *loader) finish() {
 		}
 		r.PrimaryKey = keys
 	}
+	l.typeModifiers()
 	l.hashFunctions()
 	l.markReaders()
+}
+
+// typeModifiers gives each colocation group the type modifier of its tables' distribution columns.
+func (l *loader) typeModifiers() {
+	seen := map[*Colocation]bool{}
+	for _, r := range l.snapshot.ByOID {
+		c := l.snapshot.Colocations[r.ColocationID]
+		if c == nil || r.DistColumn < 0 {
+			continue
+		}
+		key, _ := r.Key()
+		switch {
+		case !seen[c]:
+			c.TypMod, c.SQLType = key.TypMod, key.SQLType
+		case c.TypMod != key.TypMod:
+			c.TypMod = MixedTypMod
+		}
+		seen[c] = true
+	}
+	for _, c := range l.snapshot.Colocations {
+		if t := l.snapshot.Types[c.TypeOID]; !seen[c] && t != nil {
+			c.SQLType = t.SQL
+		}
+	}
 }
 
 // columnIndex gives the index in Columns of an attribute number, -1 if it is dropped.

@@ -47,8 +47,13 @@ type Colocation struct {
 	ShardCount int
 	TypeOID    uint32       // of the distribution column; 0 for reference and single-shard tables
 	Collation  uint32       // of the distribution column; 0 where the type has none
+	TypMod     int32        // of the distribution columns: -1 none, MixedTypMod if the tables' differ
+	SQLType    string       // their type with that modifier, as SQL
 	Groups     []ShardGroup // ascending by Min; they tile the int32 space
 }
+
+// MixedTypMod stands where tables have different type modifiers.
+const MixedTypMod int32 = -2
 
 // ShardGroup is what moves, splits and locks as one: the shards of one colocation group with one hash range.
 type ShardGroup struct {
