@@ -1,0 +1,132 @@
+package cluster
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/trunkline/trunkline/internal/backend"
+)
+
+//go:embed sql/roles.sql
+var describeRoles string
+
+//go:embed sql/objects.sql
+var describeObjects string
+
+// object is something that every node has besides tables: the statement that makes it, and those that give it to its owner and
+// so on. They are left out where the object is there already.
+type object struct {
+	text   string
+	follow []string
+}
+
+// copyObjects makes the coordinator's roles, schemas, extensions, types, functions, operators and casts on a node that is about
+// to join. What is there already stays. Objects that depend on what only the coordinator has (a function over a local table's row
+// type) cannot be made there and are left out: no shard can need them.
+func (o *operation) copyObjects(ctx context.Context, group int32) error {
+	source, err := o.coordinator(ctx)
+	if err != nil {
+		return err
+	}
+	rows, err := query(ctx, source, "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT')")
+	if err != nil {
+		return err
+	}
+	passwords := "pg_roles"
+	if rows[0].bool(0) {
+		passwords = "pg_authid"
+	}
+	var first, second []object
+	if rows, err = queryUnqualified(ctx, source, strings.ReplaceAll(describeRoles, "$PASSWORDS", passwords)); err != nil {
+		return err
+	}
+	for _, r := range rows {
+		first = append(first, object{text: r.text(0)})
+	}
+	if rows, err = queryUnqualified(ctx, source, describeObjects); err != nil {
+		return err
+	}
+	for _, r := range rows {
+		made := object{text: r.text(1)}
+		if err := json.Unmarshal(r[2], &made.follow); err != nil {
+			return err
+		}
+		second = append(second, made)
+	}
+	return o.onNodes(ctx, []int32{group}, func(ctx context.Context, _ int32, conn *backend.Conn) error {
+		before, after := scope(quiet, lenient)
+		if _, err := conn.Exec(ctx, before); err != nil {
+			return err
+		}
+		for _, made := range first {
+			if err := try(ctx, conn, made); err != nil && !exists(err) {
+				return err
+			}
+		}
+		if err := o.makeAll(ctx, conn, second); err != nil {
+			return err
+		}
+		_, err := conn.Exec(ctx, after)
+		return err
+	})
+}
+
+// makeAll makes objects in the order they were made in on the coordinator, and those that failed once more for as long as that
+// helps: an object may since have been altered to depend on a later one.
+func (o *operation) makeAll(ctx context.Context, conn *backend.Conn, objects []object) error {
+	for {
+		var left []object
+		for _, made := range objects {
+			err := try(ctx, conn, made)
+			var refused *pgconn.PgError
+			switch {
+			case err == nil || exists(err):
+			case errors.As(err, &refused):
+				left = append(left, made)
+			default:
+				return err
+			}
+		}
+		if len(left) == len(objects) {
+			for _, made := range left {
+				o.config.Log.Warn("object cannot be made on a new node", "statement", made.text)
+			}
+			return nil
+		}
+		objects = left
+	}
+}
+
+// try runs an object's statements under a savepoint.
+func try(ctx context.Context, conn *backend.Conn, made object) error {
+	const mark = "trunkline_object"
+	text := "SAVEPOINT " + mark + ";\n" + made.text
+	for _, follow := range made.follow {
+		text += ";\n" + follow
+	}
+	_, err := conn.Exec(ctx, text+";\nRELEASE SAVEPOINT "+mark)
+	if err != nil {
+		if _, undo := conn.Exec(ctx, "ROLLBACK TO SAVEPOINT "+mark+"; RELEASE SAVEPOINT "+mark); undo != nil {
+			return undo
+		}
+	}
+	return err
+}
+
+// exists tells whether a statement failed because what it makes is there already (SQLSTATEs duplicate_object, duplicate_function,
+// duplicate_schema, duplicate_table).
+func exists(err error) bool {
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) {
+		return false
+	}
+	switch refused.Code {
+	case "42710", "42723", "42P06", "42P07":
+		return true
+	}
+	return false
+}
