@@ -38,6 +38,7 @@ type Conn struct {
 
 	units    []byte // of what was sent and has no ReadyForQuery yet: 'Q' for a simple query, 'S' for a Sync
 	prefix   []byte // the last message of each own statement's answer that is still to come
+	after    int    // this many units come before prefix
 	txStatus byte
 	failed   bool // an ErrorResponse was received in the current unit
 	broken   error
@@ -89,6 +90,9 @@ func (c *Conn) Parameters() map[string]string { return c.parameters }
 
 // TxStatus is the transaction status that the last ReadyForQuery carried: 'I' idle, 'T' in a transaction, 'E' in a failed one.
 func (c *Conn) TxStatus() byte { return c.txStatus }
+
+// Buffered tells whether something was sent and not yet flushed.
+func (c *Conn) Buffered() bool { return len(c.out) > 0 }
 
 // Pending is how many ReadyForQuery messages are still to come.
 func (c *Conn) Pending() int { return len(c.units) }
@@ -159,7 +163,7 @@ func (c *Conn) beginRound() {
 	}
 	for _, name := range c.statements.evicted {
 		c.out, _ = (&pgproto3.Close{ObjectType: 'S', Name: name}).Encode(c.out)
-		c.prefix = append(c.prefix, '3')
+		c.expect('3')
 	}
 	c.statements.evicted = c.statements.evicted[:0]
 }
@@ -172,8 +176,19 @@ func (c *Conn) Prefix(text string) {
 	c.out, _ = (&pgproto3.Parse{Query: text}).Encode(c.out)
 	c.out, _ = (&pgproto3.Bind{}).Encode(c.out)
 	c.out, _ = (&pgproto3.Execute{}).Encode(c.out)
-	c.prefix = append(c.prefix, 'C')
+	c.expect('C')
 }
+
+// expect notes that an own statement's answer, which ends with this type of message, comes after the units sent so far.
+func (c *Conn) expect(last byte) {
+	if len(c.prefix) == 0 {
+		c.after = len(c.units)
+	}
+	c.prefix = append(c.prefix, last)
+}
+
+// inPrefix tells whether the answer to an own statement is what comes next.
+func (c *Conn) inPrefix() bool { return len(c.prefix) > 0 && c.after == 0 }
 
 // Flush writes what has been buffered.
 func (c *Conn) Flush() error {
@@ -228,7 +243,9 @@ func (c *Conn) writeLarge(b []byte) error {
 			<-done
 			return errors.New("the answer to statements sent ahead is too large")
 		}
-		c.makeRoom(initialBuffer)
+		if c.w == len(c.in) {
+			c.makeRoom(max(initialBuffer, c.w-c.r))
+		}
 		c.net.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
 		n, err := c.net.Read(c.in[c.w:])
 		c.w += n
@@ -271,7 +288,7 @@ func (c *Conn) handle(m Message) bool {
 		c.failed = true
 		c.settings.forgetUnsettled()
 		c.forgetTentative()
-		if len(c.prefix) > 0 {
+		if c.inPrefix() {
 			c.skipToSync()
 		}
 		return false
@@ -280,14 +297,11 @@ func (c *Conn) handle(m Message) bool {
 			c.settings.forgetUnsettled()
 		}
 	}
-	if len(c.prefix) == 0 {
+	if !c.inPrefix() {
 		return false
 	}
 	if m.Type == c.prefix[0] {
-		c.prefix = c.prefix[1:]
-		if len(c.prefix) == 0 {
-			c.prefix = nil
-		}
+		c.prefix = c.prefix[:copy(c.prefix, c.prefix[1:])]
 	}
 	return true
 }
@@ -299,7 +313,7 @@ func (c *Conn) async(m Message) {
 			c.parameters[status.Name] = status.Value
 		}
 	}
-	if c.OnAsync != nil && (len(c.prefix) == 0 || m.Type == 'A') {
+	if c.OnAsync != nil && (!c.inPrefix() || m.Type == 'A') {
 		c.OnAsync(m)
 	}
 }
@@ -308,7 +322,11 @@ func (c *Conn) endUnit(m Message) {
 	if len(m.Raw) > 5 {
 		c.txStatus = m.Raw[5]
 	}
-	c.prefix = nil
+	if c.after > 0 {
+		c.after--
+	} else {
+		c.prefix = c.prefix[:0]
+	}
 	if len(c.units) > 0 {
 		c.units = c.units[:copy(c.units, c.units[1:])]
 	}
@@ -325,7 +343,7 @@ func (c *Conn) endUnit(m Message) {
 // skipToSync is called when a statement of the connection's own failed. The node now skips everything up to a Sync; where the
 // caller sent a simple query instead, a Sync takes its place, so that the caller sees the error and one ReadyForQuery.
 func (c *Conn) skipToSync() {
-	c.prefix = nil
+	c.prefix = c.prefix[:0]
 	for _, kind := range c.units {
 		if kind == 'S' {
 			return

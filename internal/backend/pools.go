@@ -62,7 +62,7 @@ func (p *Pools) Acquire(ctx context.Context, address Address, identity Identity)
 		}
 		p.mu.Unlock()
 	}
-	if pool == nil {
+	if pool == nil || closed {
 		return nil, sql.Errorf("57P01", "the gateway is shutting down")
 	}
 	return pool.acquire(ctx, identity)

@@ -21,7 +21,7 @@ const (
 // answer is then still to be received.
 func (c *Conn) Relay(ctx context.Context, dst io.Writer, filter func(Message) Verdict) error {
 	for {
-		if len(c.out) == 0 && c.broken == nil && len(c.prefix) == 0 {
+		if len(c.out) == 0 && c.broken == nil && !c.inPrefix() {
 			if err := c.relayRows(ctx, dst); err != nil {
 				return err
 			}

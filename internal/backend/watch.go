@@ -12,7 +12,7 @@ import (
 // over many reads, so a statement costs it nothing.
 type watch struct {
 	running atomic.Bool // a statement is running on the node
-	expired atomic.Bool // reads are to end at once
+	expired atomic.Bool // reads and writes are to end at once
 	asked   atomic.Bool // a cancel request was sent in this context
 
 	ctx     context.Context
@@ -49,14 +49,14 @@ func (w *watch) stop(c *Conn) {
 	} else {
 		w.fired.Wait()
 		if w.expired.Swap(false) {
-			c.net.SetReadDeadline(time.Time{})
+			c.net.SetDeadline(time.Time{})
 		}
 	}
 	w.release = nil
 }
 
 // cancel runs when the context has ended: it asks the node to cancel the running statement, again if the request came before the
-// statement did, and ends the read if that does not help or if nothing was running.
+// statement did, and ends reads and writes if that does not help or if nothing was running.
 func (w *watch) cancel(c *Conn) {
 	defer w.fired.Done()
 	ctx, stop := context.WithTimeout(context.Background(), cancelGrace)
@@ -79,7 +79,7 @@ func (w *watch) cancel(c *Conn) {
 		}
 	}
 	w.expired.Store(true)
-	c.net.SetReadDeadline(time.Unix(1, 0))
+	c.net.SetDeadline(time.Unix(1, 0))
 }
 
 // restoreDeadline undoes a read deadline that was set for another purpose.
