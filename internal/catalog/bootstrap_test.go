@@ -5,8 +5,9 @@ import (
 	"os"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/trunkline/trunkline/internal/backend"
-	"github.com/trunkline/trunkline/internal/localpg"
 	"github.com/trunkline/trunkline/internal/pgtest"
 )
 
@@ -80,14 +81,58 @@ func one(t testing.TB, conn *backend.Conn, text string) string {
 	return rows[0][0]
 }
 
-var _ = localpg.Server{}
-
 func TestBootstrap(t *testing.T) {
 	t.Parallel()
-	conn := connect(t)
-	for range 2 { // it is idempotent
+	dsn := pgtest.Database(t, shared.Server(t))
+	conn := connectTo(t, dsn)
+	if err := BootstrapNode(t.Context(), conn); err != nil { // the coordinator may have been a node before
+		t.Fatal(err)
+	}
+	var group errgroup.Group
+	for range 4 { // gateways that start together
+		conn := connectTo(t, dsn)
+		group.Go(func() error { return Bootstrap(t.Context(), conn) })
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	version := "SELECT version || ' ' || digest FROM trunkline.schema_version"
+	changes := "SELECT sum(changes) FROM trunkline.catalog_version"
+	want, before := one(t, conn, version), one(t, conn, changes)
+	exec(t, conn, "CREATE VIEW v AS SELECT * FROM trunkline.citus_tables; DROP FUNCTION trunkline.citus_version(); UPDATE trunkline.schema_version SET digest = 'an older text'")
+	for range 2 { // changed texts replace those that are there, under the views that use them; unchanged ones do nothing
 		if err := Bootstrap(t.Context(), conn); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if got := one(t, conn, version); got != want {
+		t.Errorf("version is %s, not %s", got, want)
+	}
+	exec(t, conn, "SELECT trunkline.citus_version()")
+	if got := one(t, conn, changes); got <= before {
+		t.Errorf("the catalog's version is %s, it was %s", got, before)
+	}
+	if rows := one(t, conn, "SELECT count(*) FROM trunkline.catalog_version"); rows != "1" {
+		t.Errorf("%s rows of changes are left", rows)
+	}
+	exec(t, conn, "UPDATE trunkline.schema_version SET version = 1000, digest = 'a newer text'")
+	if err := Bootstrap(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
+	if got := one(t, conn, "SELECT digest FROM trunkline.schema_version"); got != "a newer text" {
+		t.Error("a newer schema was replaced")
+	}
+}
+
+func TestBootstrapNode(t *testing.T) {
+	t.Parallel()
+	conn := connect(t)
+	for range 2 {
+		if err := BootstrapNode(t.Context(), conn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := one(t, conn, "INSERT INTO trunkline.commit_record (gid) VALUES ('g') RETURNING committed"); got != "t" {
+		t.Errorf("committed is %s", got)
 	}
 }
