@@ -56,7 +56,7 @@ const defaultLoginTimeout = 60 * time.Second
 
 // Accept welcomes a client: encryption, startup, authentication. It returns a Conn to which AuthenticationOk has been buffered;
 // parameters, key and ReadyForQuery are the session's to send. A client that is refused has been told why, as FATAL, and its
-// connection is closed, as after every error.
+// connection is closed, as after every error; one whose first bytes are no startup packet is told nothing, as by PostgreSQL.
 func Accept(ctx context.Context, socket net.Conn, config *Config) (*Conn, error) {
 	timeout := config.LoginTimeout
 	if timeout <= 0 {
