@@ -152,8 +152,10 @@ func (c *Conn) noteSent(b []byte) {
 }
 
 func (c *Conn) addUnit(kind byte) {
+	if len(c.units) == 0 && c.watch.asking.Load() {
+		c.watch.stop(c) // a cancel request for the last statement may still be on its way
+	}
 	c.units = append(c.units, kind)
-	c.watch.running.Store(true)
 }
 
 // beginRound puts the closing of evicted statements before the first message of a round.
@@ -402,20 +404,29 @@ func (c *Conn) need(ctx context.Context, n int) (int, error) {
 
 // fill reads once from the node.
 func (c *Conn) fill(ctx context.Context) error {
-	c.watch.start(ctx, c)
-	n, err := c.net.Read(c.in[c.w:])
-	c.w += n
-	if n > 0 || err == nil {
-		return nil
-	}
-	if cause := context.Cause(ctx); cause != nil {
-		if c.watch.expired.Load() && !c.watch.running.Load() {
+	for {
+		c.watch.start(ctx, c)
+		n, err := c.net.Read(c.in[c.w:])
+		c.w += n
+		if n > 0 {
+			return nil
+		}
+		if err == nil {
+			continue
+		}
+		cause := context.Cause(ctx)
+		if cause == nil {
+			return c.fail(err)
+		}
+		if !c.watch.expired.Load() || c.watch.gaveUp.Load() {
+			return c.fail(cause)
+		}
+		// The context ended while nothing ran. What was sent since is still to be cancelled.
+		if len(c.units) == 0 {
 			c.watch.stop(c)
 			return cause
 		}
-		err = cause
 	}
-	return c.fail(err)
 }
 
 // makeRoom makes in[w:] at least n bytes long.

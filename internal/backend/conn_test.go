@@ -193,6 +193,28 @@ func TestCancelByContext(t *testing.T) {
 	}
 }
 
+// The end of a statement's context must not hit a later statement, however close they come.
+func TestCancelHitsNoLaterStatement(t *testing.T) {
+	c := connect(t)
+	for range 2000 {
+		ctx, cancel := context.WithCancel(t.Context())
+		if _, err := c.Exec(ctx, "SELECT 1"); err != nil {
+			t.Fatal(err)
+		}
+		go cancel()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	run(t, c, "SELECT 1")
+	if _, err := c.Exec(ctx, "SELECT 1"); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	for range 20 {
+		_, err := c.Exec(ctx, "SELECT pg_sleep(60)")
+		wantCode(t, err, "57014")
+	}
+}
+
 func TestNodeGone(t *testing.T) {
 	c, other := connect(t), connect(t)
 	run(t, other, fmt.Sprintf("SELECT pg_terminate_backend(%d)", c.PID()))

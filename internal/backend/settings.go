@@ -83,7 +83,7 @@ func setStatement(name, value string) string {
 	if name != "search_path" && name != "temp_tablespaces" {
 		return text + sql.QuoteLiteral(value)
 	}
-	items := splitIdentifiers(value)
+	items := SplitIdentifiers(value)
 	if len(items) == 0 {
 		return text + "''"
 	}
@@ -107,9 +107,9 @@ func quoteSetting(name string) string {
 	return strings.Join(parts, ".")
 }
 
-// splitIdentifiers reads a comma-separated list of identifiers as SplitIdentifierString of PostgreSQL does: unquoted ones fold to
+// SplitIdentifiers reads a comma-separated list of identifiers as SplitIdentifierString of PostgreSQL does: unquoted ones fold to
 // lower case, quoted ones stand as they are.
-func splitIdentifiers(list string) []string {
+func SplitIdentifiers(list string) []string {
 	var items []string
 	for i := 0; i < len(list); {
 		switch c := list[i]; {
