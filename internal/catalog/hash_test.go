@@ -202,6 +202,9 @@ func TestKeys(t *testing.T) {
 		r.DistColumn = i
 		key, _ := r.Key()
 		expression, err := s.HashExpression(key, "v")
+		if fn := s.Types[c.TypeOID].HashFunction; fn != "" {
+			one(t, conn, fmt.Sprintf("SELECT %s(NULL::%s) IS NULL", fn, c.SQLType)) // it can be called
+		}
 		if c.Name == "c24" {
 			if err == nil {
 				t.Error("json can be hashed")

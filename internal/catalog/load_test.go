@@ -105,7 +105,8 @@ func TestLoad(t *testing.T) {
 	}
 	for oid, want := range map[uint32]string{OIDInt4: "pg_catalog.hashint4", OIDVarchar: "pg_catalog.hashtext", OIDBpchar: "pg_catalog.hashbpchar",
 		column["m"].TypeOID: "pg_catalog.hashenum", column["d"].TypeOID: "pg_catalog.hash_numeric", 1007: "pg_catalog.hash_array", 3904: "pg_catalog.hash_range",
-		114: "", 3802: "pg_catalog.jsonb_hash", 142: "", 2205: "pg_catalog.hashoid"} {
+		114: "", 3802: "pg_catalog.jsonb_hash", 142: "", 2205: "pg_catalog.hashoid",
+		OIDDate: "trunkline_internal.hash_value", OIDBytea: "trunkline_internal.hash_value"} {
 		if got := s.Types[oid].HashFunction; got != want {
 			t.Errorf("hash function of %s: %q, not %q", s.Types[oid].SQL, got, want)
 		}

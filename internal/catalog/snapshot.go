@@ -125,7 +125,7 @@ type Type struct {
 	BaseSQL      string // of a domain: its base type with that modifier
 	Element      uint32 // of an array
 	Array        uint32 // the array type over this type
-	HashFunction string // the int4-returning hash function of its default hash operator class, "" if it has none; qualified
+	HashFunction string // the int4-returning hash function of its default hash operator class, "" if it has none; qualified, and callable on every node
 }
 
 // Function is one overload of a function.

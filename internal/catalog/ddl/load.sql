@@ -61,7 +61,10 @@ FROM pg_type t
 WHERE (t.typtype <> 'p' OR t.oid < 16384) AND t.typnamespace <> ALL ((SELECT trunkline_internal.shard_namespaces())::oid[])
 
 -- :hashFunctions
-SELECT o.opcintype, format('%I.%I', n.nspname, p.proname)
+-- some can be called from SQL only by way of a function of our own
+SELECT o.opcintype,
+       CASE WHEN p.proargtypes[0] = o.opcintype OR EXISTS (SELECT FROM pg_cast WHERE castsource = o.opcintype AND casttarget = p.proargtypes[0] AND castmethod = 'b' AND castcontext = 'i')
+            THEN format('%I.%I', n.nspname, p.proname) ELSE 'trunkline_internal.hash_value' END
 FROM pg_opclass o
 JOIN pg_amproc f ON f.amprocfamily = o.opcfamily AND f.amproclefttype = o.opcintype AND f.amprocrighttype = o.opcintype AND f.amprocnum = 1
 JOIN pg_proc p ON p.oid = f.amproc

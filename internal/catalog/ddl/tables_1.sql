@@ -1,11 +1,9 @@
 -- The metadata tables, with Citus' columns and types, and what Trunkline adds to them. Runs once, as schema version 1.
 
-CREATE SCHEMA IF NOT EXISTS trunkline;
 CREATE SCHEMA trunkline_call;     -- twins of the functions that the gateway carries out
-CREATE SCHEMA trunkline_internal; -- what the gateway itself calls
 CREATE SCHEMA IF NOT EXISTS citus;
 
-GRANT USAGE ON SCHEMA trunkline, trunkline_call, trunkline_internal, citus TO PUBLIC;
+GRANT USAGE ON SCHEMA trunkline_call, citus TO PUBLIC;
 
 CREATE TYPE citus.distribution_type AS ENUM ('hash', 'range', 'append');
 CREATE TYPE citus.shard_transfer_mode AS ENUM ('auto', 'force_logical', 'block_writes');
