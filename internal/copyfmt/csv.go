@@ -7,7 +7,8 @@ import "bytes"
 type csvSplitter struct {
 	lineSplitter
 	inQuote bool
-	escaped bool // inside quotes, the last byte was an escape that takes the next along
+	all     []Field // split's answer
+	escaped bool    // inside quotes, the last byte was an escape that takes the next along
 }
 
 // Next implements Splitter.
@@ -191,7 +192,7 @@ func (s *csvSplitter) split(content []byte, last int) ([]Field, error) {
 		s.scratch = make([]byte, 0, len(content))
 	}
 	value := s.scratch[:0]
-	var fields []Field
+	fields := s.all[:0]
 	o := &s.options
 	for i := 0; last < 0 || len(fields) <= last; i++ {
 		start, quoted := len(value), false
@@ -227,7 +228,7 @@ func (s *csvSplitter) split(content []byte, last int) ([]Field, error) {
 			break
 		}
 	}
-	s.scratch = value[:0]
+	s.scratch, s.all = value[:0], fields
 	return fields, nil
 }
 

@@ -90,6 +90,11 @@ func copyThrough(ctx context.Context, env *Env, text string, from bool, client C
 	if from {
 		env.Tx.MarkWrite(catalog.CoordinatorGroup)
 	}
+	return copyOn(ctx, conn, text, client)
+}
+
+// copyOn runs a COPY on one connection.
+func copyOn(ctx context.Context, conn *backend.Conn, text string, client CopyClient) (string, error) {
 	conn.SendQuery(text)
 	var tag string
 	var failure error

@@ -27,11 +27,12 @@ type copyOptions struct {
 	forceNull, forceNot    []string // columns' names
 	forceNullAll, forceAll bool
 
-	shared string // " WITH (…)" for the nodes: all but HEADER and FREEZE
+	all    string // " WITH (…)"
+	shared string // the same for shards: without HEADER and FREEZE
 }
 
-func readCopyOptions(c *sql.CopyStmt) (o copyOptions, err error) {
-	var kept []string
+func readCopyOptions(c *sql.CopyStmt) (o copyOptions) {
+	var kept, all []string
 	for _, node := range c.Options {
 		d := node.GetDefElem()
 		value := d.Arg.GetString_().GetSval()
@@ -74,14 +75,20 @@ func readCopyOptions(c *sql.CopyStmt) (o copyOptions, err error) {
 		case "force_not_null":
 			o.forceNot, o.forceAll = names(d)
 		}
+		all = append(all, optionText(d))
 		if keep {
 			kept = append(kept, optionText(d))
 		}
 	}
-	if len(kept) > 0 {
-		o.shared = " WITH (" + strings.Join(kept, ", ") + ")"
+	o.all, o.shared = optionList(all), optionList(kept)
+	return o
+}
+
+func optionList(options []string) string {
+	if len(options) == 0 {
+		return ""
 	}
-	return o, nil
+	return " WITH (" + strings.Join(options, ", ") + ")"
 }
 
 func firstByte(s string) byte {
@@ -180,6 +187,11 @@ func copyWhere(c *sql.CopyStmt) (string, error) {
 		return "", sql.Errorf("XX000", "cannot write the WHERE clause of COPY")
 	}
 	return " " + condition, nil
+}
+
+// noShards says that the snapshot knows a table but not its shards.
+func noShards(table *catalog.Relation) error {
+	return &StaleError{Err: &pgconn.PgError{Severity: "ERROR", Code: "42P01", Message: "the shards of table \"" + table.Name + "\" do not exist"}}
 }
 
 func missingColumn(table *catalog.Relation, name string) *pgconn.PgError {
