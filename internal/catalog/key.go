@@ -78,8 +78,8 @@ func (s *Snapshot) bytewise(key Key) bool {
 	if key.Collation == 0 {
 		return true
 	}
-	c, ok := s.Collations[key.Collation]
-	return ok && c.Deterministic
+	c := s.Collations[key.Collation]
+	return c != nil && c.Deterministic
 }
 
 // unchanged tells whether a value given as text surely stays as it is when brought to the type modifier.
@@ -127,7 +127,7 @@ func (s *Snapshot) HashExpression(key Key, expr string) (string, error) {
 		key.SQLType = t.SQL
 	}
 	value := "(" + expr + ")::" + key.SQLType
-	if c, ok := s.Collations[key.Collation]; ok && key.Collation != 0 {
+	if c := s.Collations[key.Collation]; c != nil {
 		value += " COLLATE " + c.SQL
 	}
 	return "pg_catalog.hash_record(ROW(" + value + "))", nil

@@ -114,7 +114,7 @@ func newLoader() *loader {
 			ByOID:       map[uint32]*Relation{},
 			Types:       map[uint32]*Type{},
 			Functions:   map[string][]*Function{},
-			Collations:  map[uint32]Collation{},
+			Collations:  map[uint32]*Collation{},
 			Operators:   map[string]bool{},
 		},
 		namespaces: map[uint32]string{},
@@ -141,7 +141,7 @@ func (l *loader) read(what string, rows [][][]byte) error {
 		"hashFunctions": func(f *fields) { l.byOpclass[f.oid()] = f.text() },
 		"binaryCasts":   func(f *fields) { from := f.oid(); l.casts[from] = append(l.casts[from], f.oid()) },
 		"collations": func(f *fields) {
-			l.snapshot.Collations[f.oid()] = Collation{SQL: f.text(), Deterministic: f.bool()}
+			l.snapshot.Collations[f.oid()] = &Collation{Schema: f.text(), Name: f.text(), SQL: f.text(), Deterministic: f.bool()}
 		},
 		"operators": func(f *fields) { l.snapshot.Operators[f.text()] = true },
 		"functions": l.function,

@@ -21,7 +21,7 @@ type Snapshot struct {
 	ByOID       map[uint32]*Relation
 	Types       map[uint32]*Type
 	Functions   map[string][]*Function // by unqualified name, every overload
-	Collations  map[uint32]Collation
+	Collations  map[uint32]*Collation
 	Operators   map[string]bool // user-defined operators' names: those cannot be assumed to mean what pg_catalog's mean
 }
 
@@ -145,9 +145,9 @@ type Function struct {
 	Variadic     bool // the last argument is VARIADIC
 }
 
-// Collation is a row of pg_collation. Of the hundreds that initdb makes, all deterministic, only those in use by distribution
-// columns are loaded.
+// Collation is a row of pg_collation that the database's encoding can use.
 type Collation struct {
+	Schema, Name  string
 	SQL           string // qualified and quoted
 	Deterministic bool   // equal strings are equal bytes
 }

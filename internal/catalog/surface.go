@@ -24,6 +24,7 @@ type SurfaceFunction struct {
 	Class     FunctionClass
 	Canonical string // the name whose behaviour it has: that of the function itself, or of the one it is an old name for
 	Procedure bool   // it is called by CALL
+	Result    string // as declared, of a function that the gateway performs: a type, or TABLE(name type, …)
 }
 
 // Names is what clients find in schema trunkline without naming it. All keys are lower-case names.
@@ -44,7 +45,7 @@ var surface = sync.OnceValue(func() *Names {
 		Types:     map[string]string{},
 	}
 	for _, f := range gatewayFunctions() {
-		names.Functions[f.Name] = SurfaceFunction{Class: GatewayPerformed, Canonical: f.canonical(), Procedure: f.Procedure}
+		names.Functions[f.Name] = SurfaceFunction{Class: GatewayPerformed, Canonical: f.canonical(), Procedure: f.Procedure, Result: f.Result}
 	}
 	for _, file := range []struct {
 		name  string

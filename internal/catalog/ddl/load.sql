@@ -75,10 +75,9 @@ WHERE o.opcmethod = 405 AND o.opcdefault
 SELECT castsource, casttarget FROM pg_cast WHERE castmethod = 'b' AND castcontext = 'i' ORDER BY 1, 2
 
 -- :collations
-SELECT c.oid, format('%I.%I', n.nspname, c.collname), c.collisdeterministic
+SELECT c.oid, n.nspname, c.collname, format('%I.%I', n.nspname, c.collname), c.collisdeterministic
 FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace
-WHERE c.oid < 12000 OR c.oid >= 16384 OR NOT c.collisdeterministic
-   OR c.oid IN (SELECT distributioncolumncollation FROM trunkline.pg_dist_colocation)
+WHERE c.collencoding IN (-1, (SELECT encoding FROM pg_database WHERE datname = current_database()))
 
 -- :operators
 SELECT DISTINCT oprname FROM pg_operator WHERE oid >= 16384
