@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -415,10 +416,10 @@ func (c *Conn) fill(ctx context.Context) error {
 			continue
 		}
 		cause := context.Cause(ctx)
-		if cause == nil {
+		if cause == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return c.fail(err)
 		}
-		if !c.watch.expired.Load() || c.watch.gaveUp.Load() {
+		if c.watch.gaveUp.Load() {
 			return c.fail(cause)
 		}
 		// The context ended while nothing ran. What was sent since is still to be cancelled.
