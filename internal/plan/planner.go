@@ -3,19 +3,208 @@ package plan
 import (
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/sql"
+	"google.golang.org/protobuf/proto"
 )
 
+// planner holds the state of planning one statement.
 type planner struct {
 	stmt     sql.Statement
 	literals []sql.Literal
 	catalog  *catalog.Snapshot
 	settings Settings
+
+	plan          Plan
+	intermediates []intermediate // parallel to plan.Subplans
+	sequences     []string       // named by PieceSequence slots on their way through the deparser
+	filters       map[*rel]int   // how many conditions concern a FROM item alone
+	ownFilters    map[*rel][]*sql.Node
+	readsTime     bool // readTimeOnce has run
+	rewritten     bool // the tree is no longer what the text says: it must be deparsed
+}
+
+// intermediate is what is known of an intermediate result's columns.
+type intermediate struct {
+	columns    []string
+	types      []uint32
+	collations []uint32
 }
 
 func newPlanner(stmt sql.Statement, literals []sql.Literal, snapshot *catalog.Snapshot, settings Settings) *planner {
-	return &planner{stmt, literals, snapshot, settings}
+	return &planner{stmt: stmt, literals: literals, catalog: snapshot, settings: settings}
 }
 
-func (p *planner) statement() (*Plan, error) {
-	return &Plan{Root: &Coordinator{}, ReturnsRows: true}, nil
+// finish gives the plan, with the literals whose values it depends on.
+func (p *planner) finish(root Operator, rung Rung) *Plan {
+	p.plan.Root = root
+	if p.plan.Rung < rung {
+		p.plan.Rung = rung
+	}
+	var templates []Template
+	verbatim := false
+	for i := range p.plan.Subplans {
+		templates = append(templates, p.plan.Subplans[i].templates()...)
+	}
+	switch r := root.(type) {
+	case *Coordinator:
+		templates, verbatim = append(templates, r.SQL), r.SQL == nil
+	case *Gather:
+		templates = append(templates, r.templates()...)
+	case *InsertValues:
+		templates = append(templates, r.Head, r.Tail)
+		for _, row := range r.Rows {
+			templates = append(templates, row.SQL, row.Key.template())
+		}
+	case *InsertRows:
+		templates = append(templates, r.SQL)
+	case *ReferenceWrite:
+		templates = append(templates, r.SQL)
+	case *ClusterCall:
+		templates = append(templates, r.SQL)
+	case *Utility:
+		verbatim = true
+	}
+	if !verbatim {
+		p.plan.FixedLiterals = p.fixed(templates)
+	}
+	return &p.plan
 }
+
+func (g *Gather) templates() []Template {
+	all := []Template{g.SQL}
+	for _, v := range g.Pruning.Keys {
+		all = append(all, v.template())
+	}
+	for _, v := range []*Value{g.Limit, g.Offset} {
+		if v != nil {
+			all = append(all, v.template())
+		}
+	}
+	return all
+}
+
+// template gives the slots that a value fills from the statement's literals.
+func (v Value) template() Template {
+	if v.Kind == ValueLiteral {
+		return Template{{Kind: PieceLiteral, Index: v.Index}}
+	}
+	return v.SQL
+}
+
+// selectStatement plans a SELECT.
+func (p *planner) selectStatement() (*Plan, error) {
+	p.plan.ReturnsRows = true
+	sel := p.stmt.Tree.GetSelectStmt()
+	p.plan.Sticky = p.leavesState(sel)
+	kind, err := p.prepareTree(p.stmt.Tree)
+	if err != nil {
+		return nil, err
+	}
+	sel = p.stmt.Tree.GetSelectStmt()
+	if kind == readsCoordinator {
+		if into := intoClause(sel); into != nil {
+			p.plan.ReturnsRows = false
+			p.plan.Writes = true
+			p.plan.Sticky = p.plan.Sticky || into.Rel.GetRelpersistence() == "t"
+		}
+		return p.onCoordinator(p.stmt.Tree)
+	}
+	if into := intoClause(sel); into != nil {
+		p.plan.ReturnsRows, p.plan.Writes = false, true
+		p.plan.Sticky = p.plan.Sticky || into.Rel.GetRelpersistence() == "t"
+		return p.storeQuery(sel, p.stmt.Tree)
+	}
+	g, err := p.query(sel, true)
+	if err != nil {
+		return nil, err
+	}
+	p.plan.Writes = len(sel.LockingClause) > 0
+	if g.Coordinator {
+		return p.finish(&Coordinator{SQL: g.SQL}, RungRecursive), nil
+	}
+	return p.finish(g, p.rungOf(g)), nil
+}
+
+func (p *planner) rungOf(g *Gather) Rung {
+	switch {
+	case len(p.plan.Subplans) > 0:
+		return RungBroadcast
+	case len(g.Pruning.Keys) == 1 && !g.Pruning.All:
+		return RungRouter
+	}
+	return RungPushdown
+}
+
+// onCoordinator runs a statement there: as the client wrote it if nothing in it was renamed.
+func (p *planner) onCoordinator(tree *sql.Node) (*Plan, error) {
+	if !p.rewritten {
+		return p.finish(&Coordinator{}, RungCoordinator), nil
+	}
+	t, err := p.template(tree)
+	if err != nil {
+		return nil, err
+	}
+	return p.finish(&Coordinator{SQL: t}, RungCoordinator), nil
+}
+
+func intoClause(sel *sql.SelectStmt) *sql.IntoClause {
+	for sel.Op != sql.SetopNone {
+		sel = sel.Larg
+	}
+	return sel.IntoClause
+}
+
+// storeQuery plans a statement (CREATE TABLE AS, SELECT INTO) that keeps a distributed query's rows in a new local table.
+func (p *planner) storeQuery(query *sql.SelectStmt, whole *sql.Node) (*Plan, error) {
+	for left := query; ; left = left.Larg {
+		if left.Op == sql.SetopNone {
+			into := left.IntoClause
+			left.IntoClause = nil
+			index, err := p.subplan(query, "the rows to be stored")
+			if err != nil {
+				return nil, err
+			}
+			stored := sql.Select([]*sql.Node{sql.Target("", sql.Star(""))}, []*sql.Node{p.readIntermediate(index, nil)}, nil)
+			if create := whole.GetCreateTableAsStmt(); create != nil {
+				create.Query = sql.SelectNode(stored)
+			} else {
+				stored.IntoClause = into
+				whole = sql.SelectNode(stored)
+			}
+			t, err := p.template(whole)
+			if err != nil {
+				return nil, err
+			}
+			return p.finish(&Coordinator{SQL: t}, RungRecursive), nil
+		}
+	}
+}
+
+// leavesState tells whether a statement may leave something in its server session that later statements need: then the session
+// keeps the connection.
+func (p *planner) leavesState(tree proto.Message) bool {
+	found := false
+	sql.Walk(tree, func(m proto.Message) bool {
+		n, ok := m.(*sql.Node)
+		if !ok || n.GetFuncCall() == nil {
+			return !found
+		}
+		names := sql.Strings(n.GetFuncCall().Funcname)
+		name := names[len(names)-1]
+		for _, f := range p.overloads(names) {
+			switch {
+			case f.Schema == "pg_catalog":
+				found = found || statefulBuiltin[name]
+			case f.Schema != "trunkline" && f.Schema != "trunkline_call" && f.Language != "c" && f.Language != "internal":
+				found = found || f.Volatility == 'v'
+			}
+		}
+		return !found
+	})
+	return found
+}
+
+// statefulBuiltin are pg_catalog's functions that leave session state: currval, session locks, settings, large object handles.
+var statefulBuiltin = map[string]bool{"nextval": true, "setval": true, "currval": true, "lastval": true, "set_config": true, "setseed": true,
+	"pg_advisory_lock": true, "pg_advisory_lock_shared": true, "pg_try_advisory_lock": true, "pg_try_advisory_lock_shared": true,
+	"pg_advisory_unlock": true, "pg_advisory_unlock_all": true, "pg_advisory_unlock_shared": true, "pg_listening_channels": true,
+	"lo_open": true, "pg_backend_pid": true, "random": false, "dblink_connect": true}

@@ -9,39 +9,87 @@ import pg "github.com/pganalyze/pg_query_go/v6"
 
 // Node types used by the planner and by DDL propagation. Their fields are those of PostgreSQL's parsenodes.h.
 type (
-	Node             = pg.Node
-	RawStmt          = pg.RawStmt
-	SelectStmt       = pg.SelectStmt
-	InsertStmt       = pg.InsertStmt
-	UpdateStmt       = pg.UpdateStmt
-	DeleteStmt       = pg.DeleteStmt
-	MergeStmt        = pg.MergeStmt
-	RangeVar         = pg.RangeVar
-	RangeSubselect   = pg.RangeSubselect
-	RangeFunction    = pg.RangeFunction
-	JoinExpr         = pg.JoinExpr
-	Alias            = pg.Alias
-	ColumnRef        = pg.ColumnRef
-	ParamRef         = pg.ParamRef
-	AConst           = pg.A_Const
-	AExpr            = pg.A_Expr
-	BoolExpr         = pg.BoolExpr
-	NullTest         = pg.NullTest
-	FuncCall         = pg.FuncCall
-	WindowDef        = pg.WindowDef
-	SortBy           = pg.SortBy
-	SubLink          = pg.SubLink
-	ResTarget        = pg.ResTarget
-	TypeCast         = pg.TypeCast
-	TypeName         = pg.TypeName
-	CommonTableExpr  = pg.CommonTableExpr
-	WithClause       = pg.WithClause
-	OnConflictClause = pg.OnConflictClause
-	GroupingSet      = pg.GroupingSet
-	GroupingFunc     = pg.GroupingFunc
-	LockingClause    = pg.LockingClause
-	CaseExpr         = pg.CaseExpr
-	CoalesceExpr     = pg.CoalesceExpr
-	List             = pg.List
-	String           = pg.String
+	Node              = pg.Node
+	SelectStmt        = pg.SelectStmt
+	InsertStmt        = pg.InsertStmt
+	UpdateStmt        = pg.UpdateStmt
+	DeleteStmt        = pg.DeleteStmt
+	MergeStmt         = pg.MergeStmt
+	CreateTableAsStmt = pg.CreateTableAsStmt
+	RangeVar          = pg.RangeVar
+	RangeSubselect    = pg.RangeSubselect
+	RangeFunction     = pg.RangeFunction
+	RangeTableSample  = pg.RangeTableSample
+	JoinExpr          = pg.JoinExpr
+	Alias             = pg.Alias
+	ColumnRef         = pg.ColumnRef
+	ParamRef          = pg.ParamRef
+	AConst            = pg.A_Const
+	AExpr             = pg.A_Expr
+	BoolExpr          = pg.BoolExpr
+	FuncCall          = pg.FuncCall
+	SQLValueFunction  = pg.SQLValueFunction
+	WindowDef         = pg.WindowDef
+	SortBy            = pg.SortBy
+	SubLink           = pg.SubLink
+	ResTarget         = pg.ResTarget
+	TypeCast          = pg.TypeCast
+	TypeName          = pg.TypeName
+	CommonTableExpr   = pg.CommonTableExpr
+	WithClause        = pg.WithClause
+	OnConflictClause  = pg.OnConflictClause
+	IntoClause        = pg.IntoClause
+	CaseExpr          = pg.CaseExpr
+	LimitOption       = pg.LimitOption
+	JoinType          = pg.JoinType
+)
+
+// Enumerators of the parser, under short names.
+const (
+	JoinInner = pg.JoinType_JOIN_INNER
+	JoinLeft  = pg.JoinType_JOIN_LEFT
+	JoinFull  = pg.JoinType_JOIN_FULL
+	JoinRight = pg.JoinType_JOIN_RIGHT
+
+	SetopNone      = pg.SetOperation_SETOP_NONE
+	SetopUnion     = pg.SetOperation_SETOP_UNION
+	SetopIntersect = pg.SetOperation_SETOP_INTERSECT
+	SetopExcept    = pg.SetOperation_SETOP_EXCEPT
+
+	SublinkExists = pg.SubLinkType_EXISTS_SUBLINK
+	SublinkAll    = pg.SubLinkType_ALL_SUBLINK
+	SublinkAny    = pg.SubLinkType_ANY_SUBLINK
+	SublinkExpr   = pg.SubLinkType_EXPR_SUBLINK
+	SublinkArray  = pg.SubLinkType_ARRAY_SUBLINK
+	SublinkMulti  = pg.SubLinkType_MULTIEXPR_SUBLINK
+
+	ExprOp    = pg.A_Expr_Kind_AEXPR_OP
+	ExprOpAny = pg.A_Expr_Kind_AEXPR_OP_ANY
+	ExprIn    = pg.A_Expr_Kind_AEXPR_IN
+
+	BoolAnd = pg.BoolExprType_AND_EXPR
+	BoolOr  = pg.BoolExprType_OR_EXPR
+	BoolNot = pg.BoolExprType_NOT_EXPR
+
+	LimitCount    = pg.LimitOption_LIMIT_OPTION_COUNT
+	LimitDefault  = pg.LimitOption_LIMIT_OPTION_DEFAULT
+	LimitWithTies = pg.LimitOption_LIMIT_OPTION_WITH_TIES
+
+	SortAsc      = pg.SortByDir_SORTBY_ASC
+	SortDesc     = pg.SortByDir_SORTBY_DESC
+	SortUsing    = pg.SortByDir_SORTBY_USING
+	SortDefault  = pg.SortByDir_SORTBY_DEFAULT
+	NullsFirst   = pg.SortByNulls_SORTBY_NULLS_FIRST
+	NullsLast    = pg.SortByNulls_SORTBY_NULLS_LAST
+	NullsDefault = pg.SortByNulls_SORTBY_NULLS_DEFAULT
+
+	MaterializeAlways = pg.CTEMaterialize_CTEMaterializeAlways
+	MaterializeNever  = pg.CTEMaterialize_CTEMaterializeNever
+
+	CurrentDate     = pg.SQLValueFunctionOp_SVFOP_CURRENT_DATE
+	LocaltimestampN = pg.SQLValueFunctionOp_SVFOP_LOCALTIMESTAMP_N
+
+	ObjectMatview = pg.ObjectType_OBJECT_MATVIEW
+
+	OnConflictUpdate = pg.OnConflictAction_ONCONFLICT_UPDATE
 )

@@ -1,0 +1,389 @@
+package plan
+
+import (
+	"github.com/trunkline/trunkline/internal/sql"
+	"google.golang.org/protobuf/proto"
+)
+
+// combiner builds the two queries of a block that is finished on the coordinator: the task's query, whose output columns it
+// collects, and the final query, in whose expressions the task's columns stand in place of what the tasks computed.
+type combiner struct {
+	p       *planner
+	b       *block
+	columns []*sql.Node // the task's output expressions
+	result  intermediate
+	groups  int  // the first so many columns are what the tasks group by
+	raw     bool // the tasks return rows, not groups
+	failed  bool // the block cannot be split this way
+}
+
+// column gives the final query's name for an expression that the tasks compute.
+func (c *combiner) column(e *sql.Node) *sql.Node {
+	for i, known := range c.columns {
+		if sql.Equal(known, e) {
+			return sql.Column("t", c.result.columns[i])
+		}
+	}
+	name := "c" + itoa(len(c.columns)+1)
+	c.columns = append(c.columns, sql.Clone(e))
+	c.result.columns = append(c.result.columns, name)
+	c.result.types = append(c.result.types, c.p.exprType(c.b, e))
+	c.result.collations = append(c.result.collations, c.p.collation(c.b, output{expr: e}))
+	return sql.Column("t", name)
+}
+
+// index is the number of the column that an expression of the final query names.
+func (c *combiner) index(column *sql.Node) int {
+	name := sql.Strings(column.GetColumnRef().Fields)[1]
+	for i, known := range c.result.columns {
+		if known == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// aggregate plans a block whose groups span shards: each task aggregates its own rows into partial results, and the final query
+// aggregates those. ok is false when an aggregate has no partial form that is proven to give PostgreSQL's own result.
+func (p *planner) aggregate(b *block, pruning Pruning) (g *Gather, ok bool, err error) {
+	c := &combiner{p: p, b: b}
+	final := sql.Clone(b.sel)
+	var sets bool
+	for _, item := range b.sel.GroupClause {
+		sets = c.group(item) || sets
+	}
+	c.groups = len(c.columns)
+	calls := c.collect()
+	if c.failed {
+		return nil, false, nil
+	}
+	// DISTINCT aggregates: the tasks group by the argument as well, which changes no other partial result's sum.
+	for _, call := range calls {
+		if call.AggDistinct && !c.distinctArguments(call) {
+			return nil, false, nil
+		}
+	}
+	c.groups = len(c.columns)
+	var extra []*sql.Node
+	replace := func(list []*sql.Node) {
+		for _, e := range list {
+			c.replace(e, &extra)
+		}
+	}
+	c.expandOutputs(final)
+	final.WhereClause = nil
+	replace(final.TargetList)
+	replace(final.SortClause)
+	replace(final.WindowClause)
+	replace(final.GroupClause)
+	if final.HavingClause != nil {
+		c.replace(final.HavingClause, &extra)
+	}
+	if c.failed || len(extra) > 0 && sets {
+		return nil, false, nil
+	}
+	worker := sql.Select(nil, b.sel.FromClause, sql.And(b.where...))
+	for i, e := range c.columns {
+		worker.TargetList = append(worker.TargetList, sql.Target(c.result.columns[i], e))
+		if c.groups > i || contains(extra, e) {
+			worker.GroupClause = append(worker.GroupClause, sql.Integer(i+1))
+		}
+	}
+	for _, e := range extra {
+		final.GroupClause = append(final.GroupClause, c.column(e))
+	}
+	if len(worker.TargetList) == 0 {
+		worker.TargetList = []*sql.Node{sql.Target("one", sql.Integer(1))}
+		c.result = intermediate{columns: []string{"one"}, types: []uint32{int4OID}, collations: []uint32{0}}
+	}
+	g, err = c.finish(worker, final, pruning, "partial aggregates of each task")
+	return g, true, err
+}
+
+func contains(list []*sql.Node, e *sql.Node) bool {
+	for _, x := range list {
+		if sql.Equal(x, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// group makes columns of what a GROUP BY item groups by, and tells whether it holds grouping sets.
+func (c *combiner) group(item *sql.Node) (sets bool) {
+	if set := item.GetGroupingSet(); set != nil {
+		for _, inner := range set.Content {
+			c.group(inner)
+		}
+		return true
+	}
+	if row := item.GetRowExpr(); row != nil {
+		for _, inner := range row.Args {
+			c.group(inner)
+		}
+		return false
+	}
+	e := c.p.resolveGroupItem(c.b, item)
+	if e == nil || c.p.hasAggregate(e) {
+		c.failed = true
+		return false
+	}
+	c.column(e)
+	return false
+}
+
+// collect finds the block's own aggregates.
+func (c *combiner) collect() []*sql.FuncCall {
+	var calls []*sql.FuncCall
+	lists := append([]*sql.Node{c.b.sel.HavingClause}, c.b.sel.TargetList...)
+	lists = append(lists, c.b.sel.SortClause...)
+	lists = append(lists, c.b.sel.WindowClause...)
+	for _, e := range lists {
+		if e == nil {
+			continue
+		}
+		sql.Walk(e, func(m proto.Message) bool {
+			n, ok := m.(*sql.Node)
+			if !ok {
+				return true
+			}
+			if isJSONAggregate(n) {
+				c.failed = true
+			}
+			if call := c.p.aggregateCall(n); call != nil {
+				calls = append(calls, call)
+				return false
+			}
+			return n.GetSubLink() == nil
+		})
+	}
+	return calls
+}
+
+func (c *combiner) distinctArguments(call *sql.FuncCall) bool {
+	if len(call.AggOrder) > 0 || call.AggFilter != nil || call.AggWithinGroup || len(call.Args) == 0 {
+		return false
+	}
+	for _, arg := range call.Args[1:] {
+		if c.p.dependsOnRows(arg) {
+			return false
+		}
+	}
+	c.column(call.Args[0])
+	return true
+}
+
+// expandOutputs writes stars out in the final query's target list, so that each can be replaced by its column.
+func (c *combiner) expandOutputs(final *sql.SelectStmt) {
+	final.TargetList = nil
+	for _, o := range c.b.outputs {
+		final.TargetList = append(final.TargetList, sql.Target(o.name, sql.Clone(o.expr)))
+	}
+}
+
+// replace puts the tasks' columns into an expression of the final query, from the outside in.
+func (c *combiner) replace(e *sql.Node, extra *[]*sql.Node) {
+	sql.Walk(e, func(m proto.Message) bool {
+		n, ok := m.(*sql.Node)
+		if !ok || c.failed {
+			return !c.failed
+		}
+		if by := n.GetSortBy(); by != nil {
+			if _, numbered := position(by.Node); numbered {
+				return false
+			}
+			by.Node = sql.Clone(c.p.resolveSortItem(c.b, by.Node))
+			return true
+		}
+		if n.GetTypeName() != nil {
+			return false
+		}
+		if isExpr := n.GetResTarget() == nil && n.GetWindowDef() == nil && n.GetList() == nil && n.GetGroupingSet() == nil; isExpr {
+			for i := 0; i < len(c.columns); i++ {
+				if (i < c.groups || contains(*extra, c.columns[i])) && sql.Equal(c.columns[i], n) {
+					n.Node = sql.Column("t", c.result.columns[i]).Node
+					return false
+				}
+			}
+		}
+		if call := c.p.aggregateCall(n); call != nil {
+			final := c.partial(call)
+			if final == nil {
+				c.failed = true
+				return false
+			}
+			n.Node = final.Node
+			return false
+		}
+		if link := n.GetSubLink(); link != nil {
+			return c.replaceLink(link)
+		}
+		if ref := n.GetColumnRef(); ref != nil {
+			if grouped := c.groupedAs(n); grouped != nil {
+				n.Node = grouped.Node
+				return false
+			}
+			if _, _, ok := c.b.lookup(sql.Strings(ref.Fields)); !ok {
+				// perhaps the name of an output column in GROUP BY or ORDER BY
+				if named := c.b.outputNamed(n); named != n {
+					n.Node = sql.Clone(named).Node
+					return true
+				}
+				c.failed = true
+				return false
+			}
+			// functionally dependent on a primary key that is grouped by
+			*extra = append(*extra, sql.Clone(n))
+			n.Node = c.column(n).Node
+			return false
+		}
+		return true
+	})
+}
+
+// groupedAs finds the column for a grouped column that is written in another way (with or without its table's name).
+func (c *combiner) groupedAs(n *sql.Node) *sql.Node {
+	id, ok := c.b.column(n)
+	if !ok {
+		return nil
+	}
+	for i := 0; i < c.groups; i++ {
+		if other, ok := c.b.column(c.columns[i]); ok && other == id {
+			return sql.Column("t", c.result.columns[i])
+		}
+	}
+	return nil
+}
+
+// replaceLink treats a subquery within an expression of the final query. It reads no distributed rows any more, so it can run on
+// the coordinator, with references to the enclosing rows replaced.
+func (c *combiner) replaceLink(link *sql.SubLink) bool {
+	for _, known := range c.b.sublinks {
+		if !sql.Equal(known.node.Subselect, link.Subselect) {
+			continue
+		}
+		if c.p.blockHashed(known.block) {
+			c.failed = true
+			return false
+		}
+		if len(known.block.outer) == 0 {
+			if link.Testexpr == nil {
+				return false
+			}
+			var extra []*sql.Node
+			c.replace(link.Testexpr, &extra)
+			c.failed = c.failed || len(extra) > 0
+			return false
+		}
+		// references from the subquery to grouped columns
+		c.replaceOuter(link, known.block)
+		return false
+	}
+	c.failed = true
+	return false
+}
+
+// replaceOuter replaces the references of a correlated subquery to b's columns by the tasks' columns.
+func (c *combiner) replaceOuter(link *sql.SubLink, inner *block) {
+	own := map[string]bool{}
+	for _, r := range c.b.rels {
+		own[r.alias] = true
+	}
+	sql.Walk(link, func(m proto.Message) bool {
+		n, ok := m.(*sql.Node)
+		if !ok || n.GetColumnRef() == nil {
+			return !c.failed
+		}
+		names := sql.Strings(n.GetColumnRef().Fields)
+		id, _, ok := inner.lookup(names)
+		if names[len(names)-1] == "*" || !ok || !c.b.owns(id.rel) {
+			return true
+		}
+		grouped := c.groupedAs(n)
+		if grouped == nil && c.raw {
+			grouped = c.column(n)
+		}
+		if grouped == nil {
+			c.failed = true
+			return false
+		}
+		n.Node = grouped.Node
+		return false
+	})
+}
+
+// partial splits an aggregate: it adds the task's partial aggregates to the columns and gives the expression that makes the
+// result of them, nil if there is no way that gives exactly what one PostgreSQL would.
+func (c *combiner) partial(call *sql.FuncCall) *sql.Node {
+	names := sql.Strings(call.Funcname)
+	name := names[len(names)-1]
+	for _, f := range c.p.overloads(names) {
+		if f.Schema != "pg_catalog" {
+			return nil
+		}
+	}
+	if call.AggWithinGroup || len(call.AggOrder) > 0 || call.FuncVariadic {
+		return nil
+	}
+	if call.AggDistinct {
+		switch name {
+		case "min", "max", "bool_and", "bool_or", "every", "bit_and", "bit_or":
+		default:
+			final := sql.Clone(call)
+			final.Args[0] = c.column(call.Args[0])
+			return sql.CallNode(final)
+		}
+	}
+	arg := uint32(0)
+	if len(call.Args) == 1 {
+		arg = c.p.baseType(c.p.exprType(c.b, call.Args[0]))
+	}
+	over := func(fn string, argument *sql.Node) *sql.Node { // fn over the task's results
+		return sql.Call([]string{"pg_catalog", fn}, argument)
+	}
+	task := func(fn string, argument *sql.Node) *sql.Node { // fn computed by the task, with the aggregate's own FILTER
+		own := sql.Clone(call)
+		own.Funcname, own.AggDistinct = sql.StringNodes("pg_catalog", fn), false
+		if argument != nil {
+			own.Args = []*sql.Node{argument}
+		}
+		return c.column(sql.CallNode(own))
+	}
+	switch name {
+	case "count":
+		return sql.Cast(sql.Coalesce(over("sum", task("count", nil)), sql.Integer(0)), "pg_catalog", "int8")
+	case "min", "max", "bool_and", "bool_or", "every", "bit_and", "bit_or", "bit_xor":
+		return over(name, task(name, nil))
+	case "sum":
+		partial := task("sum", nil)
+		cast := sql.Cast(over("sum", partial), typeName(len(c.p.intermediates), c.index(partial)))
+		return cast
+	case "avg":
+		switch {
+		case arg == numericOID || integers[arg]:
+			sum, count := task("sum", nil), task("count", nil)
+			return sql.Operator(sql.Cast(over("sum", sum), "pg_catalog", "numeric"), "/", sql.NullIf(over("sum", count), sql.Integer(0)))
+		case arg == float8OID || arg == float4OID:
+			wide := sql.Cast(sql.Clone(call.Args[0]), "pg_catalog", "float8")
+			sum, count := task("sum", wide), task("count", nil)
+			return sql.Operator(over("sum", sum), "/", sql.Cast(sql.NullIf(over("sum", count), sql.Integer(0)), "pg_catalog", "float8"))
+		}
+	}
+	return nil
+}
+
+// finish makes the Gather of a block in two queries.
+func (c *combiner) finish(worker, final *sql.SelectStmt, pruning Pruning, reason string) (*Gather, error) {
+	t, err := c.p.template(sql.SelectNode(worker))
+	if err != nil {
+		return nil, err
+	}
+	shape := *c.b
+	shape.sel = worker
+	fuse := c.p.fuse(&shape)
+	index := c.p.addSubplan(Gather{SQL: t, Pruning: pruning, Fuse: fuse, Columns: c.result.columns, Reason: reason}, c.result)
+	final.FromClause = []*sql.Node{c.p.readIntermediate(index, &sql.Alias{Aliasname: "t"})}
+	final.WithClause, final.LockingClause = nil, nil
+	t, err = c.p.template(sql.SelectNode(final))
+	return &Gather{SQL: t, Coordinator: true}, err
+}

@@ -1,0 +1,726 @@
+package plan
+
+import (
+	"strings"
+
+	"github.com/trunkline/trunkline/internal/catalog"
+	"github.com/trunkline/trunkline/internal/sql"
+	"google.golang.org/protobuf/proto"
+)
+
+// relKind is what an item of a FROM clause is.
+type relKind byte
+
+const (
+	relDistributed  relKind = iota // a distributed table
+	relReference                   // a reference table
+	relLocal                       // any other relation of the coordinator
+	relSubquery                    // a subquery, with its own block
+	relIntermediate                // an intermediate result
+	relFunction                    // a function, or several (ROWS FROM)
+	relRecursive                   // a WITH query that could not be inlined, within its own statement
+)
+
+// rel is one item of a FROM clause, join trees taken apart.
+type rel struct {
+	kind     relKind
+	alias    string
+	schema   string            // by which its columns may be qualified, "" when aliased
+	table    *catalog.Relation // of a table
+	columns  []string          // nil when not known (functions)
+	types    []uint32          // parallel to columns; 0 when not known
+	block    *block            // of a subquery
+	lateral  bool              // it refers to its neighbours
+	node     *sql.Node         // the FROM item itself
+	whole    bool              // all of its columns are needed (a star, a whole-row reference, a natural join)
+	used     map[int]bool      // the columns that any expression names
+	wholeRow bool              // an expression uses a whole row of it as one value
+	hidden   bool              // inside an aliased join: only the join's own name can reach it
+}
+
+// columnID names a column of a rel.
+type columnID struct {
+	rel *rel
+	col int
+}
+
+// fromNode is a FROM item or a join of two.
+type fromNode struct {
+	rel         *rel // leaf, or nil
+	join        *sql.JoinExpr
+	left, right *fromNode
+	quals       []*sql.Node   // the conjuncts of ON
+	using       [][2]columnID // columns made equal by USING or NATURAL
+}
+
+// sublink is a subquery inside an expression.
+type sublink struct {
+	node    *sql.SubLink
+	wrapper *sql.Node // the *Node that holds it, to be replaced
+	block   *block
+	test    *sql.Node // left side of IN/ANY/ALL
+}
+
+// block is one SELECT (or the query part of a write) with its FROM items bound to what they mean.
+type block struct {
+	parent     *block
+	sel        *sql.SelectStmt
+	from       []*fromNode
+	rels       []*rel
+	where      []*sql.Node // conjuncts
+	sublinks   []*sublink
+	left       *block // of a set operation
+	right      *block
+	ctes       map[string]*cte
+	withs      []*cte                // those of this level
+	merged     map[string][]columnID // columns merged by USING/NATURAL, by name; a FULL join's cannot be traced to one side
+	fullMerged map[string]bool
+	outputs    []output
+	outer      []columnID // columns of enclosing blocks that this block or one below it refers to
+	complex    bool       // something in it could not be bound: treated as reaching anything
+}
+
+// output is a column of a block's result.
+type output struct {
+	name string
+	typ  uint32
+	col  *columnID // when it is just a column
+	expr *sql.Node
+}
+
+// cte is a WITH query that stays one: it reads no distributed rows, or is recursive.
+type cte struct {
+	name      string
+	columns   []string
+	types     []uint32
+	block     *block
+	recursive bool
+}
+
+// conjuncts takes an AND apart.
+func conjuncts(e *sql.Node) []*sql.Node {
+	if e == nil {
+		return nil
+	}
+	if b := e.GetBoolExpr(); b != nil && b.Boolop == sql.BoolAnd {
+		var all []*sql.Node
+		for _, arg := range b.Args {
+			all = append(all, conjuncts(arg)...)
+		}
+		return all
+	}
+	return []*sql.Node{e}
+}
+
+// bindSelect binds a SELECT and everything below it.
+func (p *planner) bindSelect(sel *sql.SelectStmt, parent *block) (*block, error) {
+	b := &block{parent: parent, sel: sel, merged: map[string][]columnID{}, fullMerged: map[string]bool{}}
+	if sel.WithClause != nil {
+		if err := p.bindWith(b, sel.WithClause); err != nil {
+			return nil, err
+		}
+	}
+	if sel.Op != sql.SetopNone {
+		return b, p.bindSetOperation(b)
+	}
+	for _, item := range sel.FromClause {
+		node, err := p.bindFrom(b, item)
+		if err != nil {
+			return nil, err
+		}
+		b.from = append(b.from, node)
+	}
+	b.where = conjuncts(sel.WhereClause)
+	for _, values := range sel.ValuesLists {
+		if err := p.bindExpr(b, values); err != nil {
+			return nil, err
+		}
+	}
+	exprs := append([]*sql.Node{}, sel.TargetList...)
+	exprs = append(exprs, sel.WhereClause, sel.HavingClause, sel.LimitCount, sel.LimitOffset)
+	exprs = append(exprs, sel.GroupClause...)
+	exprs = append(exprs, sel.DistinctClause...)
+	exprs = append(exprs, sel.SortClause...)
+	exprs = append(exprs, sel.WindowClause...)
+	for _, e := range exprs {
+		if err := p.bindExpr(b, e); err != nil {
+			return nil, err
+		}
+	}
+	p.bindOutputs(b)
+	return b, nil
+}
+
+func (p *planner) bindSetOperation(b *block) error {
+	var err error
+	// The arms see this level's WITH queries and the enclosing query's columns, but no FROM items of this level: it has none.
+	if b.left, err = p.bindSelect(b.sel.Larg, b); err != nil {
+		return err
+	}
+	if b.right, err = p.bindSelect(b.sel.Rarg, b); err != nil {
+		return err
+	}
+	b.outputs = make([]output, len(b.left.outputs))
+	for i, o := range b.left.outputs {
+		b.outputs[i] = output{name: o.name}
+		if i < len(b.right.outputs) && b.right.outputs[i].typ == o.typ {
+			b.outputs[i].typ = o.typ
+		}
+	}
+	return nil
+}
+
+// bindFrom binds one FROM item of b.
+func (p *planner) bindFrom(b *block, item *sql.Node) (*fromNode, error) {
+	switch {
+	case item.GetRangeVar() != nil:
+		r, err := p.bindRangeVar(b, item)
+		if err != nil {
+			return nil, err
+		}
+		return p.leaf(b, r), nil
+	case item.GetRangeSubselect() != nil:
+		s := item.GetRangeSubselect()
+		r := &rel{kind: relSubquery, node: item, lateral: s.Lateral}
+		// Only a LATERAL subquery sees its neighbours; any sees the enclosing queries.
+		parent := b.parentView(s.Lateral)
+		sub, err := p.bindSelect(s.Subquery.GetSelectStmt(), parent)
+		if err != nil {
+			return nil, err
+		}
+		r.block = sub
+		for _, o := range sub.outputs {
+			r.columns = append(r.columns, o.name)
+			r.types = append(r.types, o.typ)
+		}
+		r.rename(s.Alias)
+		if !s.Lateral {
+			b.adoptOuter(sub)
+		} else {
+			r.lateral = len(sub.outer) > 0
+			b.adoptOuter(sub)
+		}
+		return p.leaf(b, r), nil
+	case item.GetRangeFunction() != nil:
+		f := item.GetRangeFunction()
+		r := &rel{kind: relFunction, node: item, lateral: true}
+		for _, fn := range f.Functions {
+			if err := p.bindExpr(b, fn); err != nil {
+				return nil, err
+			}
+		}
+		if f.Alias != nil {
+			r.alias = f.Alias.Aliasname
+			for _, name := range sql.Strings(f.Alias.Colnames) {
+				r.columns = append(r.columns, name)
+				r.types = append(r.types, 0)
+			}
+			if len(r.columns) == 0 && !f.Ordinality && !f.IsRowsfrom && len(f.Coldeflist) == 0 && p.scalarFunction(f) {
+				r.columns, r.types = []string{r.alias}, []uint32{0}
+			}
+		}
+		return p.leaf(b, r), nil
+	case item.GetJoinExpr() != nil:
+		return p.bindJoin(b, item)
+	case item.GetRangeTableSample() != nil:
+		sample := item.GetRangeTableSample()
+		node, err := p.bindFrom(b, sample.Relation)
+		if err != nil {
+			return nil, err
+		}
+		node.rel.node = item
+		return node, nil
+	}
+	// XMLTABLE, JSON_TABLE: PostgreSQL evaluates them wherever they stand.
+	r := &rel{kind: relFunction, node: item, lateral: true}
+	sql.Walk(item, func(m proto.Message) bool {
+		if a, ok := m.(*sql.Alias); ok && r.alias == "" {
+			r.alias = a.Aliasname
+		}
+		return true
+	})
+	return p.leaf(b, r), p.bindExpr(b, item)
+}
+
+// scalarFunction tells whether a FROM function surely gives one column, named after its alias.
+func (p *planner) scalarFunction(f *sql.RangeFunction) bool {
+	if len(f.Functions) != 1 {
+		return false
+	}
+	items := f.Functions[0].GetList().GetItems()
+	if len(items) == 0 || items[0].GetFuncCall() == nil {
+		return false
+	}
+	names := sql.Strings(items[0].GetFuncCall().Funcname)
+	for _, fn := range p.catalog.Functions[names[len(names)-1]] {
+		t := p.catalog.Types[fn.Result]
+		if t == nil || t.Kind == 'c' || t.Kind == 'p' && !strings.HasPrefix(t.Name, "any") {
+			return false
+		}
+	}
+	return true
+}
+
+// parentView is what a subquery in FROM sees: for LATERAL this block itself, else only what encloses it.
+func (b *block) parentView(lateral bool) *block {
+	if lateral {
+		return b
+	}
+	return &block{parent: b.parent, ctes: b.ctes, merged: map[string][]columnID{}, sel: b.sel}
+}
+
+func (b *block) adoptOuter(sub *block) {
+	for _, id := range sub.outer {
+		if !b.owns(id.rel) {
+			b.outer = append(b.outer, id)
+		}
+	}
+	b.complex = b.complex || sub.complex
+}
+
+func (b *block) owns(r *rel) bool {
+	for _, own := range b.rels {
+		if own == r {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *planner) leaf(b *block, r *rel) *fromNode {
+	r.used = map[int]bool{}
+	b.rels = append(b.rels, r)
+	return &fromNode{rel: r}
+}
+
+// rename applies an alias and its column names.
+func (r *rel) rename(alias *sql.Alias) {
+	if alias == nil {
+		return
+	}
+	r.alias, r.schema = alias.Aliasname, ""
+	for i, name := range sql.Strings(alias.Colnames) {
+		if i < len(r.columns) {
+			r.columns[i] = name
+			r.whole = true // names go by position, so no column may be left out
+		}
+	}
+}
+
+func (p *planner) bindRangeVar(b *block, item *sql.Node) (*rel, error) {
+	v := item.GetRangeVar()
+	r := &rel{node: item, alias: v.Relname}
+	if v.Schemaname == "" {
+		if index, ok := intermediateIndex(v.Relname); ok {
+			r.kind = relIntermediate
+			r.columns = append(r.columns, p.intermediates[index].columns...)
+			r.types = append(r.types, p.intermediates[index].types...)
+			r.rename(v.Alias)
+			return r, nil
+		}
+		if c := b.findCTE(v.Relname); c != nil {
+			r.kind = relRecursive
+			r.block = c.block
+			r.columns = append(r.columns, c.columns...)
+			r.types = append(r.types, c.types...)
+			r.rename(v.Alias)
+			return r, nil
+		}
+	}
+	table := p.resolve(v)
+	r.kind = relLocal
+	r.schema = v.Schemaname
+	if table == nil {
+		r.rename(v.Alias)
+		return r, nil
+	}
+	r.table = table
+	r.schema = table.Schema
+	switch table.Kind {
+	case catalog.Distributed:
+		r.kind = relDistributed
+	case catalog.Reference:
+		r.kind = relReference
+	}
+	for _, c := range table.Columns {
+		r.columns = append(r.columns, c.Name)
+		r.types = append(r.types, c.TypeOID)
+	}
+	r.rename(v.Alias)
+	return r, nil
+}
+
+// resolve finds the relation that a name in the statement means. Temporary tables come first, as in PostgreSQL; the names of
+// schema trunkline come last.
+func (p *planner) resolve(v *sql.RangeVar) *catalog.Relation {
+	if v.Schemaname == "" && p.settings.TempTables[v.Relname] {
+		return nil
+	}
+	return p.catalog.Resolve(p.settings.SearchPath, v.Schemaname, v.Relname)
+}
+
+func (b *block) findCTE(name string) *cte {
+	for ; b != nil; b = b.parent {
+		if c := b.ctes[name]; c != nil {
+			return c
+		}
+	}
+	return nil
+}
+
+func (p *planner) bindJoin(b *block, item *sql.Node) (*fromNode, error) {
+	j := item.GetJoinExpr()
+	first := len(b.rels)
+	left, err := p.bindFrom(b, j.Larg)
+	if err != nil {
+		return nil, err
+	}
+	middle := len(b.rels)
+	right, err := p.bindFrom(b, j.Rarg)
+	if err != nil {
+		return nil, err
+	}
+	n := &fromNode{join: j, left: left, right: right, quals: conjuncts(j.Quals)}
+	leftRels, rightRels := b.rels[first:middle], b.rels[middle:]
+	names := sql.Strings(j.UsingClause)
+	if j.IsNatural {
+		names = commonColumns(leftRels, rightRels)
+		for _, r := range b.rels[first:] {
+			r.whole = true
+		}
+	}
+	for _, name := range names {
+		l, okL := findColumn(leftRels, name, b.merged)
+		r, okR := findColumn(rightRels, name, b.merged)
+		if !okL || !okR {
+			b.complex = true
+			continue
+		}
+		n.using = append(n.using, [2]columnID{l, r})
+		l.rel.used[l.col], r.rel.used[r.col] = true, true
+		switch {
+		case j.Jointype == sql.JoinFull:
+			b.fullMerged[name] = true
+			b.merged[name] = []columnID{l, r}
+		case j.Jointype == sql.JoinRight:
+			b.merged[name] = []columnID{r, l}
+		default:
+			b.merged[name] = []columnID{l, r}
+		}
+	}
+	if j.Alias != nil {
+		// The join's own name hides those of its members. Its columns are reached through unqualified names or the alias; the
+		// planner does not trace the latter, so nothing may be left out of its members.
+		for _, r := range b.rels[first:] {
+			r.hidden, r.whole = true, true
+		}
+	}
+	if err := p.bindExpr(b, j.Quals); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+func commonColumns(left, right []*rel) []string {
+	var names []string
+	seen := map[string]bool{}
+	for _, l := range left {
+		for _, name := range l.columns {
+			if _, ok := findColumn(right, name, nil); ok && !seen[name] {
+				seen[name] = true
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+func findColumn(rels []*rel, name string, merged map[string][]columnID) (columnID, bool) {
+	if ids := merged[name]; len(ids) > 0 {
+		for _, r := range rels {
+			if r == ids[0].rel {
+				return ids[0], true
+			}
+		}
+	}
+	for _, r := range rels {
+		for i, c := range r.columns {
+			if c == name {
+				return columnID{r, i}, true
+			}
+		}
+	}
+	return columnID{}, false
+}
+
+// bindExpr binds the subqueries in an expression and notes which columns it uses.
+func (p *planner) bindExpr(b *block, e *sql.Node) error {
+	if e == nil {
+		return nil
+	}
+	var failed error
+	sql.Walk(e, func(m proto.Message) bool {
+		if failed != nil {
+			return false
+		}
+		n, ok := m.(*sql.Node)
+		if !ok {
+			return true
+		}
+		if link := n.GetSubLink(); link != nil {
+			if failed = p.bindExpr(b, link.Testexpr); failed != nil {
+				return false
+			}
+			sub, err := p.bindSelect(link.Subselect.GetSelectStmt(), b)
+			if err != nil {
+				failed = err
+				return false
+			}
+			b.adoptOuter(sub)
+			b.sublinks = append(b.sublinks, &sublink{node: link, wrapper: n, block: sub, test: link.Testexpr})
+			return false
+		}
+		if ref := n.GetColumnRef(); ref != nil {
+			b.use(ref)
+		}
+		return true
+	})
+	return failed
+}
+
+// use notes that an expression of b names a column.
+func (b *block) use(ref *sql.ColumnRef) {
+	names := sql.Strings(ref.Fields)
+	if names[len(names)-1] == "*" {
+		for _, r := range b.rels {
+			if len(names) == 1 || r.alias == names[len(names)-2] {
+				r.whole = true
+			}
+		}
+		if len(names) > 1 {
+			for outer := b.parent; outer != nil; outer = outer.parent {
+				for _, r := range outer.rels {
+					if r.alias == names[len(names)-2] {
+						r.whole = true
+					}
+				}
+			}
+		}
+		return
+	}
+	id, level, ok := b.lookup(names)
+	if !ok {
+		if r, level := b.lookupRel(names[len(names)-1]); r != nil { // a whole-row reference
+			r.whole, r.wholeRow = true, true
+			if level > 0 {
+				b.outer = append(b.outer, columnID{r, -1})
+			}
+			return
+		}
+		b.complex = true
+		return
+	}
+	if id.col >= 0 {
+		id.rel.used[id.col] = true
+		if level == 0 {
+			for _, twin := range b.merged[names[len(names)-1]] {
+				twin.rel.used[twin.col] = true
+			}
+		}
+	}
+	if level > 0 {
+		b.outer = append(b.outer, id)
+	}
+}
+
+// lookup resolves a column reference from the inside out. level counts the blocks that it reaches over. A column number of -1
+// means a column that the rel has but the planner does not know (a system column, a function's output).
+func (b *block) lookup(names []string) (id columnID, level int, ok bool) {
+	for at := b; at != nil; at = at.parent {
+		if id, ok := at.lookupHere(names); ok {
+			return id, level, true
+		}
+		level++
+	}
+	return columnID{}, 0, false
+}
+
+func (b *block) lookupHere(names []string) (columnID, bool) {
+	column := names[len(names)-1]
+	if len(names) == 1 {
+		if ids := b.merged[column]; len(ids) > 0 {
+			return ids[0], true
+		}
+		var unknown *rel
+		for _, r := range b.rels {
+			for i, c := range r.columns {
+				if c == column {
+					return columnID{r, i}, true
+				}
+			}
+			if r.columns == nil && (r.kind == relFunction || r.kind == relLocal) {
+				unknown = r
+			}
+		}
+		if unknown != nil {
+			return columnID{unknown, -1}, true
+		}
+		return columnID{}, false
+	}
+	for _, r := range b.rels {
+		if r.hidden || r.alias != names[len(names)-2] || len(names) > 2 && r.schema != names[len(names)-3] {
+			continue
+		}
+		for i, c := range r.columns {
+			if c == column {
+				return columnID{r, i}, true
+			}
+		}
+		if r.columns == nil || systemColumns[column] {
+			return columnID{r, -1}, true
+		}
+	}
+	// a composite column's field, (table.column).field without parentheses is not SQL; table.column.field is not either
+	return columnID{}, false
+}
+
+var systemColumns = map[string]bool{"ctid": true, "xmin": true, "xmax": true, "cmin": true, "cmax": true, "tableoid": true}
+
+func (b *block) lookupRel(name string) (*rel, int) {
+	level := 0
+	for at := b; at != nil; at = at.parent {
+		for _, r := range at.rels {
+			if r.alias == name {
+				return r, level
+			}
+		}
+		level++
+	}
+	return nil, 0
+}
+
+// column resolves an expression that is just a column of this block or an enclosing one.
+func (b *block) column(e *sql.Node) (columnID, bool) {
+	ref := e.GetColumnRef()
+	if ref == nil {
+		return columnID{}, false
+	}
+	names := sql.Strings(ref.Fields)
+	if names[len(names)-1] == "*" {
+		return columnID{}, false
+	}
+	id, level, ok := b.lookup(names)
+	if !ok || id.col < 0 || level == 0 && len(names) == 1 && b.fullMerged[names[0]] {
+		return columnID{}, false
+	}
+	return id, true
+}
+
+// bindOutputs names the columns of a block's result.
+func (p *planner) bindOutputs(b *block) {
+	sel := b.sel
+	if len(sel.ValuesLists) > 0 {
+		for i := range sel.ValuesLists[0].GetList().GetItems() {
+			b.outputs = append(b.outputs, output{name: "column" + itoa(i+1)})
+		}
+		return
+	}
+	for _, item := range sel.TargetList {
+		target := item.GetResTarget()
+		if target == nil {
+			continue
+		}
+		if rels, ok := b.star(target.Val); ok {
+			b.outputs = append(b.outputs, b.expand(rels, len(sql.Strings(target.Val.GetColumnRef().Fields)) == 1)...)
+			continue
+		}
+		o := output{name: target.Name, expr: target.Val, typ: p.exprType(b, target.Val)}
+		if o.name == "" {
+			o.name = figureName(target.Val)
+		}
+		if id, ok := b.column(target.Val); ok {
+			o.col = &id
+		}
+		b.outputs = append(b.outputs, o)
+	}
+}
+
+// star tells which rels a "*" or "rel.*" stands for.
+func (b *block) star(e *sql.Node) ([]*rel, bool) {
+	ref := e.GetColumnRef()
+	if ref == nil {
+		return nil, false
+	}
+	names := sql.Strings(ref.Fields)
+	if names[len(names)-1] != "*" {
+		return nil, false
+	}
+	if len(names) == 1 {
+		return b.rels, true
+	}
+	if r, _ := b.lookupRel(names[len(names)-2]); r != nil {
+		return []*rel{r}, true
+	}
+	return nil, true
+}
+
+// expand writes a star's columns out, in PostgreSQL's order: columns merged by USING or NATURAL first, once.
+func (b *block) expand(rels []*rel, bare bool) []output {
+	var outputs []output
+	skip := map[columnID]bool{}
+	if bare {
+		for _, n := range b.from {
+			for _, name := range n.mergedNames() {
+				ids := b.merged[name]
+				if len(ids) == 0 || skip[ids[0]] {
+					continue
+				}
+				id := ids[0]
+				o := output{name: name, typ: id.rel.types[id.col], expr: sql.Column(name)}
+				if !b.fullMerged[name] {
+					o.col = &id
+				}
+				outputs = append(outputs, o)
+				for _, r := range b.rels {
+					for i, c := range r.columns {
+						if c == name && n.contains(r) {
+							skip[columnID{r, i}] = true
+						}
+					}
+				}
+			}
+		}
+	}
+	for _, r := range rels {
+		if r.columns == nil {
+			b.complex = true
+		}
+		for i, name := range r.columns {
+			id := columnID{r, i}
+			if skip[id] {
+				continue
+			}
+			outputs = append(outputs, output{name: name, typ: r.types[i], col: &id, expr: sql.Column(r.alias, name)})
+		}
+	}
+	return outputs
+}
+
+func (n *fromNode) mergedNames() []string {
+	if n.rel != nil {
+		return nil
+	}
+	var names []string
+	for _, pair := range n.using {
+		names = append(names, pair[0].rel.columns[pair[0].col])
+	}
+	names = append(names, n.left.mergedNames()...)
+	return append(names, n.right.mergedNames()...)
+}
+
+func (n *fromNode) contains(r *rel) bool {
+	if n.rel != nil {
+		return n.rel == r
+	}
+	return n.left.contains(r) || n.right.contains(r)
+}

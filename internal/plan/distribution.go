@@ -1,0 +1,645 @@
+package plan
+
+import (
+	"github.com/trunkline/trunkline/internal/sql"
+)
+
+// spread says where the rows of a FROM tree or a block are.
+type spread struct {
+	hashed     bool              // split over shards; else the same rows can be had on every node
+	colocation int32             // of the shards
+	keys       map[columnID]bool // columns that hold the distribution value; true where it cannot be NULL
+	blocked    *blocker          // set when evaluating it on every shard and putting the results together would be wrong
+}
+
+// blocker is why something cannot run shard by shard, and what to run first so that it can.
+type blocker struct {
+	reason string
+	rel    *rel     // run this FROM item first
+	link   *sublink // or this subquery of an expression
+}
+
+// classes are sets of columns (and constants) known to be equal.
+type classes struct {
+	parent map[columnID]columnID
+	values map[columnID][]Value // by root: constants that a column is equal to
+}
+
+func newClasses() *classes {
+	return &classes{parent: map[columnID]columnID{}, values: map[columnID][]Value{}}
+}
+
+func (c *classes) root(id columnID) columnID {
+	for {
+		up, ok := c.parent[id]
+		if !ok || up == id {
+			return id
+		}
+		id = up
+	}
+}
+
+func (c *classes) join(a, b columnID) {
+	ra, rb := c.root(a), c.root(b)
+	if ra == rb {
+		return
+	}
+	c.parent[ra] = rb
+	c.values[rb] = append(c.values[rb], c.values[ra]...)
+}
+
+func (c *classes) same(a, b columnID) bool { return c.root(a) == c.root(b) }
+
+func (c *classes) members(of columnID) []columnID {
+	root := c.root(of)
+	ids := []columnID{root}
+	for id := range c.parent {
+		if id != root && c.root(id) == root {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// classesOf collects what a list of conjuncts makes equal.
+func (p *planner) classesOf(b *block, quals []*sql.Node, using [][2]columnID) *classes {
+	c := newClasses()
+	for _, pair := range using {
+		if p.sameHash(pair[0].typ(), pair[1].typ()) {
+			c.join(pair[0], pair[1])
+		}
+	}
+	for _, q := range quals {
+		left, right, ok := equality(q)
+		if !ok {
+			continue
+		}
+		l, okL := b.column(left)
+		r, okR := b.column(right)
+		switch {
+		case okL && okR && p.sameHash(l.typ(), r.typ()):
+			c.join(l, r)
+		case okL && !okR:
+			if v, ok := p.constant(right, l.typ()); ok {
+				c.values[c.root(l)] = append(c.values[c.root(l)], v)
+			}
+		case okR && !okL:
+			if v, ok := p.constant(left, r.typ()); ok {
+				c.values[c.root(r)] = append(c.values[c.root(r)], v)
+			}
+		}
+	}
+	return c
+}
+
+func (id columnID) typ() uint32 {
+	if id.col < 0 || id.col >= len(id.rel.types) {
+		return 0
+	}
+	return id.rel.types[id.col]
+}
+
+// sameHash tells whether equal values of two types have equal hashes, so that equality of columns carries over to shards.
+func (p *planner) sameHash(a, b uint32) bool {
+	a, b = p.baseType(a), p.baseType(b)
+	return a != 0 && (a == b || integers[a] && integers[b] || texts[a] && texts[b])
+}
+
+var (
+	integers = map[uint32]bool{int2OID: true, int4OID: true, int8OID: true}
+	texts    = map[uint32]bool{textOID: true, varcharOID: true}
+)
+
+// equality takes "a = b" apart.
+func equality(e *sql.Node) (left, right *sql.Node, ok bool) {
+	x := e.GetAExpr()
+	if x == nil || x.Kind != sql.ExprOp || x.Lexpr == nil || x.Rexpr == nil {
+		return nil, nil, false
+	}
+	names := sql.Strings(x.Name)
+	if names[len(names)-1] != "=" || len(names) > 1 && names[0] != "pg_catalog" {
+		return nil, nil, false
+	}
+	return x.Lexpr, x.Rexpr, true
+}
+
+// fromSpread finds where the rows of a block's whole FROM clause are. Its WHERE conditions help to see which tables are joined
+// on their distribution columns: a row that does not meet them is dropped whatever it was joined with.
+func (p *planner) fromSpread(b *block, outer *alignment) spread {
+	quals := b.where
+	if len(b.from) == 0 {
+		return spread{}
+	}
+	s := p.treeSpread(b, b.from[0], quals, nil, outer)
+	for i, next := range b.from[1:] {
+		right := p.treeSpread(b, next, quals, nil, outer.with(s))
+		s = p.joinSpread(b, sql.JoinInner, s, right, quals, p.allUsing(b.from[:i+2]), b.from[i], next)
+	}
+	return s
+}
+
+func (p *planner) allUsing(nodes []*fromNode) [][2]columnID {
+	var pairs [][2]columnID
+	for _, n := range nodes {
+		if n.rel == nil {
+			// A FULL join's USING columns may be NULL on either side, but where both are there they are equal.
+			pairs = append(pairs, n.using...)
+			pairs = append(pairs, p.allUsing([]*fromNode{n.left, n.right})...)
+		}
+	}
+	return pairs
+}
+
+func (p *planner) treeSpread(b *block, n *fromNode, quals []*sql.Node, using [][2]columnID, outer *alignment) spread {
+	if n.rel != nil {
+		return p.relSpread(b, n.rel, outer)
+	}
+	both := append(append([]*sql.Node{}, quals...), n.quals...)
+	bothUsing := append(append([][2]columnID{}, using...), n.using...)
+	leftQuals, rightQuals := quals, quals
+	leftUsing, rightUsing := using, using
+	switch n.join.Jointype {
+	case sql.JoinInner:
+		leftQuals, rightQuals, leftUsing, rightUsing = both, both, bothUsing, bothUsing
+	case sql.JoinLeft:
+		rightQuals, rightUsing = both, bothUsing
+	case sql.JoinRight:
+		leftQuals, leftUsing = both, bothUsing
+	}
+	left := p.treeSpread(b, n.left, leftQuals, leftUsing, outer)
+	right := p.treeSpread(b, n.right, rightQuals, rightUsing, outer.with(left))
+	inner := append(bothUsing, p.allUsing([]*fromNode{n.left, n.right})...)
+	return p.joinSpread(b, n.join.Jointype, left, right, both, inner, n.left, n.right)
+}
+
+// joinSpread joins two spreads.
+func (p *planner) joinSpread(b *block, kind sql.JoinType, left, right spread, quals []*sql.Node, using [][2]columnID, l, r *fromNode) spread {
+	if left.blocked != nil {
+		return left
+	}
+	if right.blocked != nil {
+		return right
+	}
+	if kind == sql.JoinRight {
+		left, right, l, r = right, left, r, l
+		kind = sql.JoinLeft
+	}
+	switch {
+	case !left.hashed && !right.hashed:
+		return spread{}
+	case left.hashed && !right.hashed:
+		if kind == sql.JoinFull {
+			return spread{blocked: &blocker{reason: "a full join with rows that every node has", rel: p.pick(l)}}
+		}
+		return left
+	case !left.hashed && right.hashed:
+		if kind != sql.JoinInner {
+			return spread{blocked: &blocker{reason: "an outer join keeps rows that every node has", rel: p.pick(r)}}
+		}
+		return right
+	}
+	if left.colocation != right.colocation {
+		return spread{blocked: &blocker{reason: "a join of tables that are not co-located", rel: p.smaller(kind, l, r)}}
+	}
+	c := p.classesOf(b, quals, using)
+	joined := false
+	for lk := range left.keys {
+		for rk := range right.keys {
+			joined = joined || c.same(lk, rk)
+		}
+	}
+	if !joined {
+		return spread{blocked: &blocker{reason: "a join that is not on the distribution columns", rel: p.smaller(kind, l, r)}}
+	}
+	keys := map[columnID]bool{}
+	for k, sure := range left.keys {
+		keys[k] = sure && kind != sql.JoinFull
+	}
+	for k, sure := range right.keys {
+		keys[k] = sure && kind == sql.JoinInner
+	}
+	return spread{hashed: true, colocation: left.colocation, keys: keys}
+}
+
+// pick chooses a hashed item of a FROM tree to be run first.
+func (p *planner) pick(n *fromNode) *rel {
+	if n.rel != nil {
+		return n.rel
+	}
+	for _, side := range []*fromNode{n.right, n.left} {
+		if p.treeHasHashed(side) {
+			return p.pick(side)
+		}
+	}
+	return p.pick(n.left)
+}
+
+func (p *planner) treeHasHashed(n *fromNode) bool {
+	if n.rel != nil {
+		return p.relHashed(n.rel)
+	}
+	return p.treeHasHashed(n.left) || p.treeHasHashed(n.right)
+}
+
+// smaller chooses which side of a join that cannot run shard by shard is run first and shipped to the other. For an outer join
+// only the side that may be missing can be shipped. Otherwise it is the side with fewer tables left to join, the later one if equal.
+func (p *planner) smaller(kind sql.JoinType, l, r *fromNode) *rel {
+	if kind == sql.JoinInner && p.weight(l) < p.weight(r) {
+		return p.pick(l)
+	}
+	return p.pick(r)
+}
+
+// weight estimates how many rows a FROM tree keeps: conditions on a rel's own columns are what the planner can see.
+func (p *planner) weight(n *fromNode) int {
+	if n.rel == nil {
+		return p.weight(n.left) + p.weight(n.right)
+	}
+	w := 4
+	if n.rel.kind == relSubquery {
+		w = 3
+		if len(n.rel.block.sel.GroupClause) > 0 || n.rel.block.sel.LimitCount != nil || p.plainAggregate(n.rel.block) {
+			w = 1
+		}
+	}
+	if p.filters[n.rel] > 0 {
+		w--
+	}
+	return w
+}
+
+// relSpread finds where one FROM item's rows are.
+func (p *planner) relSpread(b *block, r *rel, outer *alignment) spread {
+	switch r.kind {
+	case relDistributed:
+		key := columnID{r, r.table.DistColumn}
+		return spread{hashed: true, colocation: r.table.ColocationID, keys: map[columnID]bool{key: true}}
+	case relReference, relIntermediate:
+		return spread{}
+	case relLocal:
+		return spread{blocked: &blocker{reason: "a local table joined with distributed ones", rel: r}}
+	case relRecursive:
+		return spread{blocked: &blocker{reason: "a recursive query over distributed tables", rel: r}}
+	case relFunction:
+		if p.functionNeedsCoordinator(r) {
+			return spread{blocked: &blocker{reason: "a function in FROM that must run once", rel: r}}
+		}
+		return spread{}
+	}
+	// A LATERAL subquery that depends on its neighbours runs once per row of theirs: it may do anything that stays in their shard.
+	if len(r.block.outer) > 0 {
+		if blocked := p.alignedBlock(r.block, outer); blocked != nil {
+			return spread{blocked: blocked}
+		}
+		return spread{}
+	}
+	if !p.blockHashed(r.block) {
+		if p.blockNeedsCoordinator(r.block) {
+			return spread{blocked: &blocker{reason: "a subquery over local tables joined with distributed ones", rel: r}}
+		}
+		return spread{}
+	}
+	s, outKeys := p.blockSpread(r.block, nil)
+	if s.blocked != nil {
+		return spread{blocked: &blocker{reason: s.blocked.reason, rel: r}}
+	}
+	s.keys = map[columnID]bool{}
+	for col, sure := range outKeys {
+		s.keys[columnID{r, col}] = sure
+	}
+	return s
+}
+
+// blockSpread tells whether a block, run on every shard group, gives just its rows when the results are put together. outKeys are
+// the output columns that hold the distribution value.
+func (p *planner) blockSpread(b *block, outer *alignment) (s spread, outKeys map[int]bool) {
+	if b.sel.Op != sql.SetopNone {
+		return p.setSpread(b, outer)
+	}
+	s = p.fromSpread(b, outer)
+	if s.blocked != nil || !s.hashed {
+		if s.blocked == nil {
+			s.blocked = p.sublinksBlocked(b, s, outer)
+		}
+		return s, nil
+	}
+	if s.blocked = p.sublinksBlocked(b, s, outer); s.blocked != nil {
+		return s, nil
+	}
+	sel := b.sel
+	whole := func(reason string) (spread, map[int]bool) {
+		s.blocked = &blocker{reason: reason}
+		return s, nil
+	}
+	c := p.classesOf(b, b.where, p.allUsing(b.from))
+	isKey := func(e *sql.Node) bool { return p.isSureKey(b, s, c, e) }
+	if len(sel.GroupClause) > 0 || sel.HavingClause != nil || p.plainAggregate(b) {
+		if !p.groupsByKey(b, isKey) {
+			return whole("an aggregation that does not group by the distribution column")
+		}
+	}
+	if !p.windowsByKey(b, isKey) {
+		return whole("a window function that does not partition by the distribution column")
+	}
+	if len(sel.DistinctClause) > 0 && !p.distinctByKey(b, isKey) {
+		return whole("DISTINCT without the distribution column")
+	}
+	if sel.LimitCount != nil || sel.LimitOffset != nil {
+		return whole("LIMIT or OFFSET over all shards")
+	}
+	if len(sel.LockingClause) > 0 && b.parent != nil {
+		return whole("a row lock in a subquery")
+	}
+	if p.anyNeedsCoordinator(b) {
+		return whole("a function that must run on the coordinator")
+	}
+	outKeys = map[int]bool{}
+	for i, o := range b.outputs {
+		if o.col == nil {
+			if o.expr != nil && len(sel.GroupClause) == 0 && p.fullMergedKey(b, s, o.expr) {
+				outKeys[i] = true
+			}
+			continue
+		}
+		for k, sure := range s.keys {
+			if c.same(k, *o.col) {
+				outKeys[i] = outKeys[i] || sure
+			}
+		}
+	}
+	return s, outKeys
+}
+
+// isSureKey tells whether an expression is a distribution column that cannot be NULL. Equal rows of it are in one shard.
+func (p *planner) isSureKey(b *block, s spread, c *classes, e *sql.Node) bool {
+	if id, ok := b.column(e); ok {
+		for k, sure := range s.keys {
+			if sure && c.same(k, id) {
+				return true
+			}
+		}
+	}
+	return p.fullMergedKey(b, s, e)
+}
+
+// fullMergedKey tells whether e is the column that a FULL JOIN … USING made of two distribution columns: never NULL.
+func (p *planner) fullMergedKey(b *block, s spread, e *sql.Node) bool {
+	ref := e.GetColumnRef()
+	if ref == nil || len(ref.Fields) != 1 {
+		return false
+	}
+	name := sql.Strings(ref.Fields)[0]
+	if !b.fullMerged[name] {
+		return false
+	}
+	for _, id := range b.merged[name] {
+		if _, ok := s.keys[id]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// setSpread is blockSpread for UNION, INTERSECT and EXCEPT.
+func (p *planner) setSpread(b *block, outer *alignment) (spread, map[int]bool) {
+	left, leftKeys := p.blockSpread(b.left, outer)
+	right, rightKeys := p.blockSpread(b.right, outer)
+	for _, s := range []spread{left, right} {
+		if s.blocked != nil {
+			return s, nil
+		}
+	}
+	sel := b.sel
+	switch {
+	case !left.hashed && !right.hashed:
+		if sel.LimitCount != nil || sel.LimitOffset != nil {
+			return spread{}, nil
+		}
+		return spread{}, nil
+	case left.hashed != right.hashed || left.colocation != right.colocation:
+		return spread{blocked: &blocker{reason: "a set operation between distributed and other rows"}}, nil
+	case sel.LimitCount != nil || sel.LimitOffset != nil:
+		return spread{blocked: &blocker{reason: "LIMIT or OFFSET over all shards"}}, nil
+	}
+	keys := map[int]bool{}
+	anySure := false
+	for col, sure := range leftKeys {
+		if other, ok := rightKeys[col]; ok && b.left.outputs[col].typ == b.right.outputs[col].typ {
+			keys[col] = sure && other
+			anySure = anySure || sure && other
+		}
+	}
+	if !(sel.Op == sql.SetopUnion && sel.All) && !anySure {
+		return spread{blocked: &blocker{reason: "a set operation that must compare rows of all shards"}}, nil
+	}
+	return spread{hashed: true, colocation: left.colocation, keys: map[columnID]bool{}}, keys
+}
+
+// groupsByKey tells whether every group lies within one shard.
+func (p *planner) groupsByKey(b *block, isKey func(*sql.Node) bool) bool {
+	for _, g := range b.sel.GroupClause {
+		if g.GetGroupingSet() != nil {
+			return false
+		}
+	}
+	for _, g := range b.sel.GroupClause {
+		if isKey(p.resolveGroupItem(b, g)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *planner) distinctByKey(b *block, isKey func(*sql.Node) bool) bool {
+	if on := b.sel.DistinctClause; on[0].GetNode() != nil { // DISTINCT ON (…)
+		for _, e := range on {
+			if isKey(p.resolveSortItem(b, e)) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, o := range b.outputs {
+		if o.expr != nil && isKey(o.expr) || o.col != nil && o.expr != nil && isKey(o.expr) {
+			return true
+		}
+	}
+	return false
+}
+
+// alignment is what a correlated subquery may rely on: the distribution columns of the rows it is evaluated for.
+type alignment struct {
+	colocation int32
+	keys       []columnID
+	up         *alignment
+}
+
+func (a *alignment) with(s spread) *alignment {
+	if !s.hashed {
+		return a
+	}
+	next := &alignment{colocation: s.colocation, up: a}
+	for k := range s.keys {
+		next.keys = append(next.keys, k)
+	}
+	return next
+}
+
+func (a *alignment) has(id columnID, colocation int32) bool {
+	for ; a != nil; a = a.up {
+		if a.colocation != colocation {
+			continue
+		}
+		for _, k := range a.keys {
+			if k == id {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// alignedBlock tells whether a block that is evaluated once for each row of enclosing rows reads only their shard group: each
+// distributed table in it is tied to their distribution column. It returns nil when it does.
+func (p *planner) alignedBlock(b *block, outer *alignment) *blocker {
+	if b.sel.Op != sql.SetopNone {
+		if blocked := p.alignedBlock(b.left, outer); blocked != nil {
+			return blocked
+		}
+		return p.alignedBlock(b.right, outer)
+	}
+	if !p.blockHashed(b) && !p.blockNeedsCoordinator(b) {
+		return nil
+	}
+	s := p.fromSpread(b, outer)
+	if s.blocked != nil {
+		return s.blocked
+	}
+	if s.hashed {
+		c := p.classesOf(b, b.where, p.allUsing(b.from))
+		tied := false
+		for k := range s.keys {
+			for _, id := range c.members(k) {
+				tied = tied || !b.owns(id.rel) && outer.has(id, s.colocation)
+			}
+		}
+		if !tied {
+			return &blocker{reason: "a correlated subquery that is not tied to the distribution column", rel: p.firstHashed(b)}
+		}
+	}
+	if p.anyNeedsCoordinator(b) {
+		return &blocker{reason: "a function that must run on the coordinator"}
+	}
+	return p.sublinksBlocked(b, s, outer)
+}
+
+func (p *planner) firstHashed(b *block) *rel {
+	for i := len(b.rels) - 1; i >= 0; i-- {
+		if p.relHashed(b.rels[i]) {
+			return b.rels[i]
+		}
+	}
+	return nil
+}
+
+// sublinksBlocked looks for a subquery in b's expressions that cannot be evaluated beside the rows of s.
+func (p *planner) sublinksBlocked(b *block, s spread, outer *alignment) *blocker {
+	for _, link := range b.sublinks {
+		if blocked := p.sublinkBlocked(b, link, s, outer); blocked != nil {
+			return blocked
+		}
+	}
+	return nil
+}
+
+func (p *planner) sublinkBlocked(b *block, link *sublink, s spread, outer *alignment) *blocker {
+	if !p.blockHashed(link.block) && !p.blockNeedsCoordinator(link.block) {
+		return nil
+	}
+	inner := outer.with(s)
+	if link.block.complex {
+		return p.firstInside(link)
+	}
+	if len(link.block.outer) == 0 {
+		if s.hashed && p.alignedSemijoin(b, link, s, inner) {
+			return nil
+		}
+		return &blocker{reason: "a subquery over all shards", link: link}
+	}
+	blocked := p.alignedBlock(link.block, inner)
+	if blocked != nil && p.alignedSemijoin(b, link, s, inner) {
+		return nil
+	}
+	if blocked == nil || blocked.rel != nil || blocked.link != nil {
+		return blocked
+	}
+	return p.firstInside(link)
+}
+
+// firstInside chooses what to run first of a correlated subquery that cannot run beside its enclosing rows.
+func (p *planner) firstInside(link *sublink) *blocker {
+	if r := p.deepHashed(link.block); r != nil {
+		return &blocker{reason: "a correlated subquery that is not tied to the distribution column", rel: r}
+	}
+	return &blocker{reason: "a correlated subquery that the planner cannot place"}
+}
+
+// deepHashed finds a FROM item below b that must be run first: one that does not itself depend on enclosing rows.
+func (p *planner) deepHashed(b *block) *rel {
+	if b.sel.Op != sql.SetopNone {
+		if r := p.deepHashed(b.left); r != nil {
+			return r
+		}
+		return p.deepHashed(b.right)
+	}
+	for _, r := range b.rels {
+		if r.kind == relSubquery && len(r.block.outer) > 0 {
+			if inner := p.deepHashed(r.block); inner != nil {
+				return inner
+			}
+			continue
+		}
+		if p.relHashed(r) || r.kind == relLocal {
+			return r
+		}
+	}
+	for _, link := range b.sublinks {
+		if r := p.deepHashed(link.block); r != nil {
+			return r
+		}
+	}
+	return nil
+}
+
+// alignedSemijoin tells whether "key IN (SELECT key …)" compares distribution columns of co-located rows, so that each shard can
+// answer for itself, NULLs and NOT IN included.
+func (p *planner) alignedSemijoin(b *block, link *sublink, s spread, outer *alignment) bool {
+	if link.node.SubLinkType != sql.SublinkAny || len(link.node.OperName) > 0 && sql.Strings(link.node.OperName)[0] != "=" {
+		return false
+	}
+	if len(link.block.outer) > 0 {
+		return false
+	}
+	inner, outKeys := p.blockSpread(link.block, outer)
+	if inner.blocked != nil || !inner.hashed || inner.colocation != s.colocation {
+		return false
+	}
+	tests := []*sql.Node{link.test}
+	if row := link.test.GetRowExpr(); row != nil {
+		if len(row.Args) != 1 {
+			return false // NOT IN over several columns can meet a NULL in another shard
+		}
+		tests = row.Args
+	}
+	id, ok := b.column(tests[0])
+	if !ok || !outKeys[0] {
+		return false
+	}
+	c := p.classesOf(b, b.where, p.allUsing(b.from))
+	for k, sure := range s.keys {
+		if sure && c.same(k, id) {
+			return true
+		}
+	}
+	return false
+}
