@@ -102,7 +102,8 @@ type Splitter interface {
 	Feed(chunk []byte)
 	// Finish says that there is no more data.
 	Finish()
-	// Next gives the next row, false if there is none before more data comes. Errors are *sql.Error.
+	// Next gives the next row, false if there is none before more data comes. Errors are *sql.Error, within a *LineError if they
+	// are found in a line that had been read.
 	Next(row *Row) (bool, error)
 	// Line is the number of the line (or row) last looked at, for errors.
 	Line() int64
@@ -172,6 +173,15 @@ func (c *chunks) keep() {
 
 // Finish implements Splitter.
 func (c *chunks) Finish() { c.finished = true }
+
+// LineError is an error in the fields of a line, of which PostgreSQL shows the line.
+type LineError struct {
+	Err  error
+	Line []byte
+}
+
+func (e *LineError) Error() string { return e.Err.Error() }
+func (e *LineError) Unwrap() error { return e.Err }
 
 func formatError(format string, args ...any) *sql.Error {
 	return sql.Errorf("22P04", format, args...)

@@ -26,7 +26,7 @@ func (s *csvSplitter) Next(row *Row) (bool, error) {
 					err = s.checkHeader(fields)
 				}
 				if err != nil {
-					return false, err
+					return false, &LineError{err, row.Data[:row.Content]}
 				}
 			}
 			continue
@@ -35,7 +35,7 @@ func (s *csvSplitter) Next(row *Row) (bool, error) {
 		case len(s.options.Wanted) == 0:
 		case row.special:
 			if err := s.pick(row); err != nil {
-				return false, err
+				return false, &LineError{err, row.Data[:row.Content]}
 			}
 		default:
 			s.splitPlain(row)
@@ -110,7 +110,7 @@ func (s *csvSplitter) next(row *Row) (bool, error) {
 			return s.more()
 		case s.inQuote:
 			s.line++
-			return false, formatError("unterminated CSV quoted field")
+			return false, &LineError{formatError("unterminated CSV quoted field"), s.data[s.start:]}
 		case s.start < len(s.data):
 			s.line++
 			s.takeLast(row, len(s.data))

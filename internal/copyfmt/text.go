@@ -18,7 +18,7 @@ func (s *textSplitter) Next(row *Row) (bool, error) {
 			s.skipHeader = false
 			if s.options.Header == HeaderMatch {
 				if err := s.checkHeader(s.split(row.Data[:row.Content])); err != nil {
-					return false, err
+					return false, &LineError{err, row.Data[:row.Content]}
 				}
 			}
 			continue

@@ -334,7 +334,12 @@ func (in *copyIn) rows(ctx context.Context) error {
 	for {
 		ok, err := in.splitter.Next(&row)
 		if err != nil {
-			return in.where(err, in.splitter.Line(), "")
+			what := ""
+			var line *copyfmt.LineError
+			if errors.As(err, &line) {
+				what = ": \"" + shorten(string(line.Line)) + "\""
+			}
+			return in.where(err, in.splitter.Line(), what)
 		}
 		if !ok {
 			return nil
@@ -449,7 +454,7 @@ func isASCII(b []byte) bool {
 
 // where adds the context of an error, as PostgreSQL gives it: line, then what in the line.
 func (in *copyIn) where(err error, line int64, what string) error {
-	if IsStale(err) {
+	if IsStale(err) || line == 0 {
 		return err
 	}
 	var node *pgconn.PgError
