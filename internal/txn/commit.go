@@ -219,7 +219,7 @@ func (t *Tx) decide(ctx context.Context, gid string, decider *participant) (comm
 				return false, crash
 			}
 		}
-		return false, a.err
+		return false, excluded(a.err)
 	case a.tag != "COMMIT":
 		return false, &sql.Error{Code: "40000", Message: "transaction was rolled back by a node"}
 	}
@@ -384,6 +384,18 @@ func isUnknown(err error) bool {
 func isUndefinedObject(err error) bool {
 	var e *pgconn.PgError
 	return errors.As(err, &e) && e.Code == "42704"
+}
+
+// excluded names the reason if a decision failed because a tombstone was there first.
+func excluded(err error) error {
+	var e *pgconn.PgError
+	if errors.As(err, &e) && e.Code == "23505" && e.SchemaName == "trunkline" && e.TableName == "commit_record" {
+		return &sql.Error{
+			Code: "40001", Message: "transaction was rolled back by transaction recovery",
+			Detail: "Its commit took so long that another gateway took it for abandoned.", Hint: "The transaction might succeed if retried.",
+		}
+	}
+	return err
 }
 
 // recordHome is where a commit record is kept.

@@ -25,12 +25,13 @@ func TestMain(m *testing.M) { os.Exit(shared.Run(m)) }
 
 // cluster is a database on each of several nodes, with a table t(x int) on each.
 type cluster struct {
-	*testing.T
-	nodes    *pgtest.Nodes
-	database string
-	pools    *backend.Pools
-	manager  *txn.Manager
-	identity backend.Identity
+	*testing.T            // the subtest at hand
+	whole      *testing.T // the test
+	nodes      *pgtest.Nodes
+	database   string
+	pools      *backend.Pools
+	manager    *txn.Manager
+	identity   backend.Identity
 
 	mu     sync.Mutex
 	faults func(point string) error
@@ -42,7 +43,7 @@ func newCluster(t *testing.T) *cluster { return onNodes(t, shared.Cluster(t, 2))
 
 func onNodes(t *testing.T, nodes *pgtest.Nodes) *cluster {
 	t.Helper()
-	c := &cluster{T: t, nodes: nodes, database: nodes.Database(t)}
+	c := &cluster{T: t, whole: t, nodes: nodes, database: nodes.Database(t)}
 	_, identity, _, err := backend.ParseDSN(nodes.Coordinator.DSN(c.database))
 	if err != nil {
 		t.Fatal(err)
