@@ -188,8 +188,8 @@ func (c *combiner) replace(e *sql.Node, extra *[]*sql.Node) {
 		if !ok || c.failed {
 			return !c.failed
 		}
-		if by := n.GetSortBy(); by != nil {
-			if _, numbered := position(by.Node); numbered {
+		if by := n.GetSortBy(); by != nil && n == e {
+			if isPosition(by.Node) {
 				return false
 			}
 			by.Node = sql.Clone(c.p.resolveSortItem(c.b, by.Node))
@@ -378,8 +378,9 @@ func (c *combiner) finish(worker, final *sql.SelectStmt, pruning Pruning, reason
 	if err != nil {
 		return nil, err
 	}
+	// What the tasks group by is written out in full, so no primary key is needed to make sense of their columns.
 	shape := *c.b
-	shape.sel = worker
+	shape.sel = sql.Select(worker.TargetList, worker.FromClause, worker.WhereClause)
 	fuse := c.p.fuse(&shape)
 	index := c.p.addSubplan(Gather{SQL: t, Pruning: pruning, Fuse: fuse, Columns: c.result.columns, Reason: reason}, c.result)
 	final.FromClause = []*sql.Node{c.p.readIntermediate(index, &sql.Alias{Aliasname: "t"})}

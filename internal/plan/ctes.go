@@ -130,6 +130,7 @@ func (p *planner) eliminateWith(sel *sql.SelectStmt, env map[string]*withQuery) 
 				if err != nil {
 					return err
 				}
+				p.moved = true
 				q.intermediate, q.columns = index, nil
 			} else {
 				if err := p.eliminateWith(query, inner); err != nil {
@@ -145,6 +146,7 @@ func (p *planner) eliminateWith(sel *sql.SelectStmt, env map[string]*withQuery) 
 					if err != nil {
 						return err
 					}
+					p.moved = true
 					q.intermediate = index
 				}
 			}

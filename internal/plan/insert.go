@@ -23,10 +23,13 @@ func (p *planner) insertStatement() (*Plan, error) {
 		return p.insertReference(insert, table)
 	}
 	i := &insertion{p: p, stmt: insert, table: table}
+	if table == nil {
+		i.table = p.resolve(insert.Relation)
+	}
 	if err := i.prepare(); err != nil {
 		return nil, err
 	}
-	if table != nil && table.Kind == catalog.Distributed && i.simpleRows() {
+	if i.distributed() && i.simpleRows() {
 		return i.values()
 	}
 	return i.query()
@@ -46,11 +49,13 @@ func (p *planner) readsLocal(insert *sql.InsertStmt) bool {
 type insertion struct {
 	p       *planner
 	stmt    *sql.InsertStmt
-	table   *catalog.Relation // nil for a local table
+	table   *catalog.Relation // nil for a temporary table, which the catalog does not know
 	columns []int             // of the table, in the order of the source's columns
 	filled  []int             // columns that are added to the source: their sequence or default must be drawn here
 	rows    [][]*sql.Node     // of VALUES
 }
+
+func (i *insertion) distributed() bool { return i.table != nil && i.table.Kind == catalog.Distributed }
 
 func (i *insertion) prepare() error {
 	if i.stmt.WithClause != nil {
@@ -65,7 +70,7 @@ func (i *insertion) prepare() error {
 	if i.table == nil {
 		return nil
 	}
-	if onConflict := i.stmt.OnConflictClause; onConflict != nil && i.table.Kind == catalog.Distributed {
+	if onConflict := i.stmt.OnConflictClause; onConflict != nil && i.distributed() {
 		key := i.table.Columns[i.table.DistColumn].Name
 		for _, t := range onConflict.TargetList {
 			if t.GetResTarget().GetName() == key {
@@ -83,6 +88,10 @@ func (i *insertion) prepare() error {
 		n, ok := byName[target.Name]
 		if !ok {
 			return sql.Errorf("42703", "column %q of relation %q does not exist", target.Name, i.table.Name)
+		}
+		if len(target.Indirection) > 0 && i.table.Kind == catalog.Local {
+			i.table = nil // its columns take the source's as they are
+			return nil
 		}
 		if len(target.Indirection) > 0 {
 			return sql.Unsupported("inserting into parts of a column is not supported on distributed tables",
@@ -115,6 +124,9 @@ func (i *insertion) prepare() error {
 	given := map[int]bool{}
 	for _, n := range i.columns {
 		given[n] = true
+	}
+	if i.table.Kind == catalog.Local {
+		return nil
 	}
 	overriding := i.stmt.Override.String() == "OVERRIDING_USER_VALUE"
 	for n, c := range i.table.Columns {
@@ -286,7 +298,7 @@ func (i *insertion) query() (*Plan, error) {
 	source := i.stmt.SelectStmt.GetSelectStmt()
 	if i.rows != nil {
 		source = i.rowsAsQuery()
-	} else if i.table != nil && i.table.Kind == catalog.Distributed && len(i.filled) == 0 {
+	} else if i.distributed() && len(i.filled) == 0 {
 		if plan, ok, err := i.withinShards(source); ok || err != nil {
 			return plan, err
 		}
@@ -330,7 +342,7 @@ func (i *insertion) query() (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if i.table == nil {
+	if i.table == nil || i.table.Kind == catalog.Local {
 		return p.finish(&Coordinator{SQL: t}, RungRecursive), nil
 	}
 	if i.table.Kind == catalog.Reference {

@@ -233,6 +233,12 @@ type Settings struct {
 }
 
 // Make plans one statement. literals are the constants that sql.Scan found in its text. Errors are *sql.Error.
-func Make(stmt sql.Statement, literals []sql.Literal, snapshot *catalog.Snapshot, settings Settings) (*Plan, error) {
+func Make(stmt sql.Statement, literals []sql.Literal, snapshot *catalog.Snapshot, settings Settings) (p *Plan, err error) {
+	defer func() {
+		// A shape of tree that the planner did not foresee must not end the gateway.
+		if failure := recover(); failure != nil {
+			p, err = nil, sql.Errorf("XX000", "internal error while planning: %v", failure)
+		}
+	}()
 	return newPlanner(stmt, literals, snapshot, settings).statement()
 }

@@ -19,6 +19,7 @@ type planner struct {
 	filters       map[*rel]int   // how many conditions concern a FROM item alone
 	ownFilters    map[*rel][]*sql.Node
 	readsTime     bool // readTimeOnce has run
+	moved         bool // a part of the statement runs before the rest
 	rewritten     bool // the tree is no longer what the text says: it must be deparsed
 }
 
@@ -59,7 +60,7 @@ func (p *planner) finish(root Operator, rung Rung) *Plan {
 	case *ReferenceWrite:
 		templates = append(templates, r.SQL)
 	case *ClusterCall:
-		templates = append(templates, r.SQL)
+		templates = append(templates, r.Args, r.SQL)
 	case *Utility:
 		verbatim = true
 	}
@@ -119,14 +120,18 @@ func (p *planner) selectStatement() (*Plan, error) {
 	}
 	p.plan.Writes = len(sel.LockingClause) > 0
 	if g.Coordinator {
-		return p.finish(&Coordinator{SQL: g.SQL}, RungRecursive), nil
+		rung := RungRecursive
+		if !p.moved {
+			rung = RungPushdown
+		}
+		return p.finish(&Coordinator{SQL: g.SQL}, rung), nil
 	}
 	return p.finish(g, p.rungOf(g)), nil
 }
 
 func (p *planner) rungOf(g *Gather) Rung {
 	switch {
-	case len(p.plan.Subplans) > 0:
+	case p.moved:
 		return RungBroadcast
 	case len(g.Pruning.Keys) == 1 && !g.Pruning.All:
 		return RungRouter

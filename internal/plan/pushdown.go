@@ -107,6 +107,7 @@ func (p *planner) pushdownSet(b *block, top bool) (*Gather, *blocker, error) {
 		if !p.blockHashed(arm.block) {
 			continue
 		}
+		p.moved = true
 		index, err := p.subplan(*arm.at, "an arm of a set operation")
 		if err != nil {
 			return nil, nil, err
@@ -142,7 +143,7 @@ func (p *planner) gather(b *block, pruning Pruning, top bool) (*Gather, error) {
 		return p.sortLater(b, pruning)
 	}
 	for i, item := range p.sortItems(b) {
-		sel.TargetList = append(sel.TargetList, sql.Target("{{sort "+itoa(i)+"}}", sql.Clone(item.expr)))
+		sel.TargetList = append(sel.TargetList, sql.Target("?sort "+itoa(i)+"?", sql.Clone(item.expr)))
 		descending := item.by.SortbyDir == sql.SortDesc
 		g.Merge = append(g.Merge, MergeKey{Column: i, Type: p.baseType(p.exprType(b, item.expr)), Descending: descending,
 			NullsFirst: item.by.SortbyNulls == sql.NullsFirst || item.by.SortbyNulls == sql.NullsDefault && descending})

@@ -193,7 +193,7 @@ func (p *planner) readIntermediate(index int, alias *sql.Alias) *sql.Node {
 	result := p.intermediates[index]
 	plain := true
 	for _, c := range result.collations {
-		plain = plain && p.catalog.Collations[c].SQL == ""
+		plain = plain && p.catalog.Collations[c] == nil
 	}
 	table := sql.Table("", intermediateName(index), "rows"+itoa(index))
 	if plain {
@@ -205,8 +205,8 @@ func (p *planner) readIntermediate(index int, alias *sql.Alias) *sql.Node {
 	var targets []*sql.Node
 	for i, name := range result.columns {
 		column := sql.Column("rows"+itoa(index), name)
-		if c := p.catalog.Collations[result.collations[i]].SQL; c != "" {
-			column = sql.Collate(column, c)
+		if c := p.catalog.Collations[result.collations[i]]; c != nil {
+			column = sql.Collate(column, c.SQL)
 		}
 		targets = append(targets, sql.Target(name, column))
 	}
@@ -218,6 +218,7 @@ func (p *planner) readIntermediate(index int, alias *sql.Alias) *sql.Node {
 
 // runFirst runs what blocks b first, and puts its rows in its place.
 func (p *planner) runFirst(b *block, blocked *blocker) error {
+	p.moved = true
 	switch {
 	case blocked.link != nil:
 		return p.runLinkFirst(blocked.link, blocked.reason)
@@ -307,7 +308,7 @@ func (p *planner) tableQuery(r *rel) *sql.SelectStmt {
 
 // runAllFirst runs every distributed table of a query first, so that the rest can run on the coordinator whatever it is.
 func (p *planner) runAllFirst(b *block) error {
-	p.plan.Rung = max(p.plan.Rung, RungRecursive)
+	p.moved = true
 	count := 0
 	var all func(b *block) error
 	all = func(b *block) error {

@@ -52,11 +52,9 @@ func (c *combiner) replaceRaw(e *sql.Node, outputNames bool) {
 			return !c.failed
 		}
 		switch {
-		case n.GetSortBy() != nil:
-			if ref := n.GetSortBy().Node; ref.GetColumnRef() != nil && c.b.outputNamed(ref) != ref {
-				return false
-			}
-			outputNames = false
+		case n == e && outputNames && n.GetSortBy() != nil:
+			ref := n.GetSortBy().Node
+			return c.b.outputNamed(ref) == ref
 		case n.GetSubLink() != nil:
 			c.replaceRawLink(n)
 			return false

@@ -403,6 +403,9 @@ func castResult(e *sql.Node, name string) *sql.Node {
 }
 
 func castTo(e *sql.Node, typ string) *sql.Node {
+	if typ == "void" {
+		e = sql.Text("") // text has no cast to void, but void's input function takes anything
+	}
 	stmts, err := sql.Parse("SELECT NULL::" + typ)
 	if err != nil {
 		return e
