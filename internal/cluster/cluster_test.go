@@ -3,11 +3,13 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/trunkline/trunkline/internal/backend"
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/localpg"
@@ -256,4 +258,17 @@ func texts(rows []row) [][]string {
 		all = append(all, one)
 	}
 	return all
+}
+
+// codeOf gives an error's SQLSTATE, "" if it has none.
+func codeOf(err error) string {
+	var ours *sql.Error
+	var theirs *pgconn.PgError
+	switch {
+	case errors.As(err, &ours):
+		return ours.Code
+	case errors.As(err, &theirs):
+		return theirs.Code
+	}
+	return ""
 }
