@@ -45,3 +45,6 @@ func (p *probe) idle() bool {
 	}
 	return p.quiet
 }
+
+// Readable tells whether the node has sent something that has not been received, or has closed the connection.
+func (c *Conn) Readable() bool { return c.r+c.consumed < c.w || !c.probe.idle() }

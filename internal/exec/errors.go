@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/trunkline/trunkline/internal/backend"
 	"github.com/trunkline/trunkline/internal/catalog"
+	"github.com/trunkline/trunkline/internal/sql"
 )
 
 // nodeError gives a node's ErrorResponse with the user's names in place of shards'.
@@ -47,4 +48,21 @@ func (e *StaleError) Unwrap() error { return e.Err }
 func IsStale(err error) bool {
 	var stale *StaleError
 	return errors.As(err, &stale)
+}
+
+// ShiftPosition moves the position in an error by n characters, for a statement that stands inside a longer text.
+func ShiftPosition(err error, n int) error {
+	var node *pgconn.PgError
+	if errors.As(err, &node) && node.Position > 0 {
+		moved := *node
+		moved.Position += int32(n)
+		return &moved
+	}
+	var own *sql.Error
+	if errors.As(err, &own) && own.Position > 0 {
+		moved := *own
+		moved.Position += n
+		return &moved
+	}
+	return err
 }

@@ -31,7 +31,7 @@ type lane struct {
 
 // rootFormats is the form of the statement whose rows go to the client: its own formats, and hidden columns in binary.
 func (x *execution) rootFormats(g *plan.Gather) *form {
-	f := &form{formats: x.bind.ResultFormats, columns: len(x.bind.Fields), reuse: x.bind.Extended}
+	f := &form{formats: x.bind.ResultFormats, columns: len(x.bind.Fields), reuse: x.bind.Reuse}
 	if x.bind.Fields == nil {
 		f.columns = -1
 	}

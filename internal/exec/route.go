@@ -268,7 +268,7 @@ func (x *execution) ask(ctx context.Context, text []byte) ([][][]byte, error) {
 		return nil, err
 	}
 	defer release()
-	f := &form{columns: -1}
+	f := &form{columns: -1, exact: true}
 	x.send(c, text, f)
 	var rows [][][]byte
 	_, err = x.receive(ctx, c, f, func(raw []byte) error {

@@ -48,6 +48,7 @@ type Bind struct {
 	ResultFormats []int16 // likewise
 	Fields        []pgproto3.FieldDescription
 	Extended      bool // the client uses the extended protocol
+	Reuse         bool // the statement is likely to be run again: nodes are to prepare it under a name
 }
 
 // RowWriter takes the rows of a result, as whole DataRow messages valid during the call. If it is an io.Writer as well, rows

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/trunkline/trunkline/internal/backend"
+	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/plan"
 	"github.com/trunkline/trunkline/internal/sql"
 )
@@ -22,6 +23,7 @@ const drainQuietly = 256 << 10
 type form struct {
 	formats []int16 // result formats as in a Bind message
 	columns int     // the number of columns its rows must have, -1 if it is not known
+	exact   bool    // the statement is for the coordinator, whose types those of the parameters are
 	reuse   bool    // worth preparing by name: its text will come again
 }
 
@@ -48,7 +50,7 @@ func (x *execution) send(c *backend.Conn, text []byte, f *form) {
 		name, known = c.Prepared(string(text))
 	}
 	if !known {
-		m = x.appendParse(m, name, text)
+		m = x.appendParse(m, name, text, f.exact)
 	}
 	m = x.appendBind(m, name, f.formats)
 	if !known {
@@ -66,7 +68,7 @@ func appendQuery(m, text []byte) []byte {
 	return append(m, 0)
 }
 
-func (x *execution) appendParse(m []byte, name string, text []byte) []byte {
+func (x *execution) appendParse(m []byte, name string, text []byte, exact bool) []byte {
 	start := len(m)
 	m = append(m, 'P', 0, 0, 0, 0)
 	m = append(m, name...)
@@ -76,7 +78,10 @@ func (x *execution) appendParse(m []byte, name string, text []byte) []byte {
 	oids := x.prepared.Params
 	m = binary.BigEndian.AppendUint16(m, uint16(len(oids)))
 	for i, oid := range oids {
-		m = binary.BigEndian.AppendUint32(m, nodeType(oid, i+1, text))
+		if !exact {
+			oid = nodeType(oid, i+1, text)
+		}
+		m = binary.BigEndian.AppendUint32(m, oid)
 	}
 	binary.BigEndian.PutUint32(m[start+1:], uint32(len(m)-start-1))
 	return m
@@ -274,6 +279,7 @@ func (x *execution) one(ctx context.Context, node int32, text []byte, f *form, w
 	if writes {
 		x.env.Tx.MarkWrite(node)
 	}
+	f.exact = node == catalog.CoordinatorGroup
 	x.send(c, text, f)
 	if w, ok := out.(io.Writer); ok {
 		return x.relay(ctx, c, f, w)

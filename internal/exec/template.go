@@ -132,6 +132,9 @@ func appendIdentifier(dst []byte, name string) []byte {
 	return append(dst, '"')
 }
 
+// TypeSQL writes a type as SQL, for a cast.
+func TypeSQL(snapshot *catalog.Snapshot, oid uint32) string { return typeSQL(snapshot, oid) }
+
 // typeSQL writes a type so that a cast to it changes nothing: types whose bare SQL name implies a length of one are spelled so
 // that they do not.
 func typeSQL(snapshot *catalog.Snapshot, oid uint32) string {

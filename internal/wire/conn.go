@@ -224,3 +224,13 @@ func (c *Conn) SendParameterStatus(name, value string) error {
 func (c *Conn) SendCommandComplete(tag string) error {
 	return c.Send(&pgproto3.CommandComplete{CommandTag: []byte(tag)})
 }
+
+// Err is why nothing more can be written to the client, nil if nothing failed yet.
+func (c *Conn) Err() error { return c.err }
+
+// Peek waits until the client has sent at least the beginning of a message, which it leaves to Receive.
+func (c *Conn) Peek() error {
+	c.r += c.used
+	c.used = 0
+	return c.need(1)
+}

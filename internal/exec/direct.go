@@ -1,0 +1,99 @@
+package exec
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+
+	"github.com/trunkline/trunkline/internal/backend"
+	"github.com/trunkline/trunkline/internal/sql"
+)
+
+// Direct runs the client's own text on a connection to the coordinator, with what the client bound, and passes its rows on. Errors
+// keep their positions.
+func Direct(ctx context.Context, env *Env, c *backend.Conn, p *Prepared, bind *Bind, out RowWriter) (string, error) {
+	key := ""
+	name, known := "", false
+	if bind.Reuse {
+		key = directKey(bind.Text, p.Params)
+		name, known = c.Prepared(key)
+	}
+	tag, wrote, err := direct(ctx, env, c, p, bind, name, known, out)
+	if err != nil && key != "" && stateOf(err) == "0A000" && !wrote && c.TxStatus() == 'I' {
+		// The table has changed since ("cached plan must not change result type"): prepare it anew.
+		c.Unprepare(key)
+		name, known = c.Prepared(key)
+		tag, _, err = direct(ctx, env, c, p, bind, name, known, out)
+	}
+	return tag, err
+}
+
+func directKey(text string, params []uint32) string {
+	key := make([]byte, 0, len(text)+1+4*len(params))
+	key = append(append(key, text...), 0)
+	for _, oid := range params {
+		key = binary.BigEndian.AppendUint32(key, oid)
+	}
+	return string(key)
+}
+
+func direct(ctx context.Context, env *Env, c *backend.Conn, p *Prepared, bind *Bind, name string, known bool, out RowWriter) (tag string, wrote bool, err error) {
+	x := &execution{env: env, prepared: p, renderer: renderer{plan: p.Plan, bind: bind}}
+	m := env.message[:0]
+	if !known {
+		m = x.appendParse(m, name, []byte(bind.Text), true)
+	}
+	m = x.appendBind(m, name, bind.ResultFormats)
+	m = append(m, 'E', 0, 0, 0, 9, 0, 0, 0, 0, 0, 'S', 0, 0, 0, 4)
+	c.SendRaw(m)
+	env.message = m
+	var failure error
+	seen := func(m backend.Message) backend.Verdict {
+		switch m.Type {
+		case 'C':
+			tag = internTag(m.Body())
+		case 'E':
+			failure = backend.DecodeError(m)
+		case 'G', 'W':
+			failure = sql.Errorf("0A000", "COPY FROM STDIN cannot be used here")
+			c.Close()
+			return backend.Stop
+		case 'H', 'c':
+			return backend.Forward
+		}
+		return backend.Drop
+	}
+	counted := &countingWriter{}
+	if w, ok := out.(io.Writer); ok {
+		counted.raw = w
+		err = c.Relay(ctx, counted, seen)
+	} else {
+		for err == nil {
+			var m backend.Message
+			if m, err = c.Receive(ctx); err != nil {
+				break
+			}
+			if m.Type == 'D' {
+				err = out.Row(m.Raw)
+				continue
+			}
+			if seen(m) == backend.Stop || m.Type == 'Z' {
+				break
+			}
+		}
+	}
+	if err == nil {
+		err = failure
+	}
+	return tag, counted.wrote, err
+}
+
+type countingWriter struct {
+	raw   io.Writer
+	wrote bool
+}
+
+func (w *countingWriter) Write(b []byte) (int, error) {
+	w.wrote = true
+	return w.raw.Write(b)
+}

@@ -1,0 +1,160 @@
+package session
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/trunkline/trunkline/internal/catalog"
+	"github.com/trunkline/trunkline/internal/exec"
+	"github.com/trunkline/trunkline/internal/plan"
+	"github.com/trunkline/trunkline/internal/sql"
+)
+
+// dispatch runs a planned statement and gives its command tag. Its rows go to out.
+func (s *session) dispatch(ctx context.Context, e *entry, bind *exec.Bind, out exec.RowWriter) (string, error) {
+	switch e.kind {
+	case kindTransaction:
+		return s.transaction(ctx, e)
+	case kindPrepare, kindExecute, kindDeallocate:
+		if s.held(e) {
+			return s.preparedSQL(ctx, e, out)
+		}
+	case kindDeclare, kindFetch, kindClose:
+		if s.held(e) {
+			return s.cursorSQL(ctx, e, out)
+		}
+	}
+	if _, ok := e.plan.Root.(*plan.Utility); ok {
+		return s.utility(ctx, e, bind, out)
+	}
+	tag, err := s.attempt(ctx, e, bind, out)
+	if exec.IsStale(err) && !s.rows.wrote && !s.tx.InBlock() {
+		// The snapshot was out of date, and nothing has happened yet: once more with a new one.
+		s.definitionsChanged()
+		again, failure := s.find(ctx, bind.Text, false, nil, true)
+		if failure != nil {
+			return "", failure
+		}
+		bind.Literals, bind.Fields = again.literals, nil
+		tag, err = s.attempt(ctx, again, bind, out)
+	}
+	return tag, err
+}
+
+// attempt runs a plan once.
+func (s *session) attempt(ctx context.Context, e *entry, bind *exec.Bind, out exec.RowWriter) (string, error) {
+	p := e.prepared
+	if e.passThrough() {
+		// The client's own text, by the extended protocol.
+		conn, release, err := s.coordinatorFor(ctx, e)
+		if err != nil {
+			return "", err
+		}
+		tag, err := exec.Direct(ctx, &s.env, conn, p, bind, out)
+		release()
+		if err == nil {
+			err = s.after(ctx, e)
+		}
+		return tag, err
+	}
+	if e.plan.Sticky {
+		if _, err := s.tx.Pin(ctx); err != nil {
+			return "", err
+		}
+	}
+	tag, err := exec.Run(ctx, &s.env, p, bind, out)
+	if err == nil && e.plan.Sticky {
+		err = s.after(ctx, e)
+	}
+	return tag, err
+}
+
+// utility runs a statement that follows rules of its own.
+func (s *session) utility(ctx context.Context, e *entry, bind *exec.Bind, out exec.RowWriter) (string, error) {
+	switch e.kind {
+	case kindSet:
+		return s.set(ctx, e)
+	case kindDiscard:
+		return s.discard(ctx, e)
+	case kindConstraints:
+		return s.constraints(ctx, e)
+	case kindExplain:
+		return s.explain(ctx, e, bind, out)
+	case kindCopy:
+		snapshot, err := s.snapshot(ctx)
+		if err != nil {
+			return "", err
+		}
+		s.env.Snapshot = snapshot
+		return exec.Copy(ctx, &s.env, e.stmt, s.planSettings(), copyClient{s})
+	}
+	if e.plan.Root.(*plan.Utility).Kind == plan.UtilityDDL {
+		return s.define(ctx, e)
+	}
+	return "", sql.Unsupported("this statement is not supported on distributed tables yet", "", "")
+}
+
+func (s *session) planSettings() plan.Settings {
+	return plan.Settings{SearchPath: s.settings.searchPath(), TempTables: s.catalog.temps}
+}
+
+// define runs a data definition statement that other nodes need as well.
+func (s *session) define(ctx context.Context, e *entry) (string, error) {
+	snapshot, err := s.snapshot(ctx)
+	if err != nil {
+		return "", err
+	}
+	tag, err := s.server.cluster.DDL(ctx, s.tx, snapshot, s.settings.searchPath(), e.stmt)
+	s.definitionsChanged()
+	return tag, err
+}
+
+// constraints runs SET CONSTRAINTS.
+func (s *session) constraints(ctx context.Context, e *entry) (string, error) {
+	conn, release, err := s.tx.Borrow(ctx, catalog.CoordinatorGroup)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	results, err := conn.Exec(ctx, e.text)
+	if err != nil {
+		return "", err
+	}
+	if s.tx.InBlock() && len(e.stmt.Tree.GetConstraintsSetStmt().Constraints) == 0 {
+		s.tx.Replay(e.text, catalog.CoordinatorGroup)
+	}
+	return results[0].Tag, nil
+}
+
+// facts brings what a statement needs to know of other nodes to the coordinator's connection, for the open block or for one opened
+// around the statement.
+func (s *session) facts(ctx context.Context, _ []string) error {
+	snapshot, err := s.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	sizes, err := s.server.cluster.CollectShardSizes(ctx, s.tx, snapshot)
+	if err != nil {
+		return err
+	}
+	s.beginImplicit()
+	conn, err := s.tx.Conn(ctx, catalog.CoordinatorGroup)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, catalog.SetSizes(sizes, true))
+	return err
+}
+
+// call carries out a function of the gateway's own.
+func (s *session) call(ctx context.Context, name string, args json.RawMessage) (exec.CallResult, error) {
+	snapshot, err := s.snapshot(ctx)
+	if err != nil {
+		return exec.CallResult{}, err
+	}
+	result, err := s.server.cluster.Call(ctx, s.tx, snapshot, name, args)
+	if result.Changed || err != nil {
+		s.definitionsChanged()
+	}
+	return exec.CallResult{Columns: result.Columns, Rows: result.Rows}, err
+}

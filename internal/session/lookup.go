@@ -1,0 +1,227 @@
+package session
+
+import (
+	"context"
+	"encoding/binary"
+	"strings"
+
+	"github.com/trunkline/trunkline/internal/backend"
+	"github.com/trunkline/trunkline/internal/catalog"
+	"github.com/trunkline/trunkline/internal/exec"
+	"github.com/trunkline/trunkline/internal/plan"
+	"github.com/trunkline/trunkline/internal/sql"
+)
+
+// catalogView is how a session sees the catalog: through the gateway's snapshot, or through its own transaction once that has
+// changed definitions.
+type catalogView struct {
+	foreign bool // the session's database is not the one whose tables the gateway distributes
+	stale   bool // this session may have changed definitions since the snapshot was read
+	own     *catalog.Snapshot
+
+	temps      map[string]bool // the session's temporary tables
+	tempsStale bool
+}
+
+// emptySnapshot serves sessions in other databases, where nothing is distributed.
+var emptySnapshot = &catalog.Snapshot{}
+
+// snapshot gives the catalog as this session sees it now.
+func (s *session) snapshot(ctx context.Context) (*catalog.Snapshot, error) {
+	v := &s.catalog
+	if v.foreign {
+		return emptySnapshot, nil
+	}
+	if !v.stale {
+		if v.own != nil {
+			return v.own, nil
+		}
+		return s.server.watcher.Current(), nil
+	}
+	if s.tx.InBlock() {
+		conn, err := s.tx.Conn(ctx, catalog.CoordinatorGroup)
+		if err != nil {
+			return nil, err
+		}
+		if v.own, err = catalog.Load(ctx, conn); err != nil {
+			return nil, err
+		}
+		v.stale = false
+		return v.own, nil
+	}
+	snapshot, err := s.server.watcher.Refresh(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v.stale = false
+	return snapshot, nil
+}
+
+// definitionsChanged notes that a statement may have changed definitions.
+func (s *session) definitionsChanged() { s.catalog.stale = true }
+
+// definitionsUndone notes that a rollback to a savepoint may have undone changes of definitions.
+func (s *session) definitionsUndone() {
+	if s.catalog.own != nil {
+		s.catalog.stale = true
+	}
+	s.catalog.tempsStale = s.catalog.tempsStale || s.tx.Pinned() != nil
+}
+
+// blockEnded forgets what only the transaction block saw.
+func (s *session) blockEnded() {
+	v := &s.catalog
+	if v.own != nil {
+		v.own, v.stale = nil, true
+	}
+	if len(v.temps) > 0 || s.tx.Pinned() != nil {
+		v.tempsStale = true
+	}
+}
+
+// temporary gives the names of the session's temporary tables.
+func (s *session) temporary(ctx context.Context) (map[string]bool, error) {
+	v := &s.catalog
+	if !v.tempsStale {
+		return v.temps, nil
+	}
+	if s.tx.Pinned() == nil {
+		v.temps, v.tempsStale = nil, false
+		return nil, nil
+	}
+	conn, release, err := s.tx.Borrow(ctx, catalog.CoordinatorGroup)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	results, err := conn.Exec(ctx, "SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema()")
+	if err != nil {
+		return nil, err
+	}
+	v.temps = nil
+	for _, row := range results[0].Rows {
+		if v.temps == nil {
+			v.temps = map[string]bool{}
+		}
+		v.temps[string(row[0])] = true
+	}
+	v.tempsStale = false
+	return v.temps, nil
+}
+
+// find gives the plan of one statement, from the cache or newly made. The literals of text are in s.scanned where scanned is true.
+// declared are the parameter types that the client gave. If describe is true, the entry knows its parameter and result types.
+func (s *session) find(ctx context.Context, text string, scanned bool, declared []uint32, describe bool) (*entry, error) {
+	if s.catalog.tempsStale {
+		if _, err := s.temporary(ctx); err != nil {
+			return nil, err
+		}
+	}
+	snapshot, err := s.snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.env.Snapshot = snapshot
+	cacheable := scanned && len(s.catalog.temps) == 0 && !s.settings.odd
+	if cacheable {
+		s.key = append(s.key[:0], s.settings.planKey...)
+		for _, oid := range declared {
+			s.key = binary.BigEndian.AppendUint32(s.key, oid)
+		}
+		s.key = append(s.key, 0)
+		s.key = append(s.key, s.scanned.Key...)
+		if e := s.server.plans.find(unsafeString(s.key), text, s.scanned.Literals, snapshot.Fingerprint); e != nil && (e.prepared != nil || !describe) {
+			return e, nil
+		}
+	}
+	statements, err := sql.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	if len(statements) != 1 {
+		if len(statements) == 0 {
+			return nil, errEmpty
+		}
+		return nil, sql.Errorf("42601", "cannot insert multiple commands into a prepared statement")
+	}
+	return s.make(ctx, statements[0], snapshot, scanned, cacheable, declared, describe)
+}
+
+// errEmpty says that a text holds no statement.
+var errEmpty = sql.Errorf("42601", "the statement is empty")
+
+// make plans a statement. s.key is its cache key if it is to be cached.
+func (s *session) make(ctx context.Context, stmt sql.Statement, snapshot *catalog.Snapshot, scanned, cacheable bool, declared []uint32, describe bool) (*entry, error) {
+	var literals []sql.Literal
+	if scanned {
+		literals = append(literals, s.scanned.Literals...)
+	}
+	p, err := plan.Make(stmt, literals, snapshot, plan.Settings{SearchPath: s.settings.searchPath(), TempTables: s.catalog.temps})
+	if err != nil {
+		return nil, err
+	}
+	e := &entry{
+		text: stmt.Text, stmt: stmt, literals: literals, plan: p, verb: exec.Verb(stmt), kind: kindOf(stmt),
+		fingerprint: snapshot.Fingerprint, fixed: fixedLiterals(p, stmt.Text, literals),
+	}
+	if _, utility := p.Root.(*plan.Utility); utility && !s.held(e) && (e.kind == kindFetch || e.kind == kindClose) {
+		e.plan = &plan.Plan{Root: &plan.Coordinator{}, ReturnsRows: true}
+	}
+	if s.held(e) { // a prepared statement or cursor of the session's own
+		return e, nil
+	}
+	if _, utility := p.Root.(*plan.Utility); (describe || !e.passThrough()) && (!utility || e.kind == kindExplain) {
+		var key string
+		if cacheable {
+			key = string(s.key)
+		}
+		if err := s.prepare(ctx, e, snapshot, declared); err != nil {
+			return nil, err
+		}
+		s.key = append(s.key[:0], key...)
+	}
+	if cacheable && s.catalog.own == nil && (e.kind == kindQuery || len(literals) == 0 && !e.kind.perSession()) {
+		s.server.plans.add(string(s.key), e)
+	}
+	return e, nil
+}
+
+// prepare has the coordinator describe a statement: in the open block if that has reached the coordinator, since it may have changed
+// definitions there, else outside of it.
+func (s *session) prepare(ctx context.Context, e *entry, snapshot *catalog.Snapshot, declared []uint32) error {
+	conn, release, err := s.borrowCoordinator(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	bind := &exec.Bind{Text: e.text, Literals: e.literals}
+	e.prepared, err = exec.Prepare(ctx, conn, snapshot, e.plan, bind, declared, e.verb)
+	return err
+}
+
+// borrowCoordinator lends a connection to the coordinator for a question that changes nothing.
+func (s *session) borrowCoordinator(ctx context.Context) (*backend.Conn, func(), error) {
+	if s.tx.InBlock() && s.tx.Pinned() == nil {
+		joined := false
+		for _, group := range s.tx.Participants() {
+			joined = joined || group == catalog.CoordinatorGroup
+		}
+		if !joined {
+			conn, err := s.server.pools.Acquire(ctx, s.server.coordinator, s.tx.Identity())
+			if err != nil {
+				return nil, nil, err
+			}
+			if err := conn.Apply(ctx, s.settings.current, false); err != nil {
+				s.server.pools.Release(conn)
+				return nil, nil, err
+			}
+			return conn, func() { s.server.pools.Release(conn) }, nil
+		}
+	}
+	return s.tx.Borrow(ctx, catalog.CoordinatorGroup)
+}
+
+// planKeyOf writes what planning depends on besides text and catalog.
+func planKeyOf(database string, path []string) string {
+	return database + "\x00" + strings.Join(path, "\x01") + "\x00"
+}

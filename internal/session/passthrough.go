@@ -1,0 +1,182 @@
+package session
+
+import (
+	"context"
+	"io"
+	"strings"
+
+	"github.com/trunkline/trunkline/internal/backend"
+	"github.com/trunkline/trunkline/internal/catalog"
+	"github.com/trunkline/trunkline/internal/exec"
+	"github.com/trunkline/trunkline/internal/sql"
+	"github.com/trunkline/trunkline/internal/wire"
+)
+
+// passThrough has the coordinator run the client's text as it is, by the simple protocol, and passes its answer on as it is.
+func (s *session) passThrough(ctx context.Context, e *entry, text string) error {
+	conn, release, err := s.coordinatorFor(ctx, e)
+	if err != nil {
+		return err
+	}
+	defer release()
+	conn.SendQuery(text)
+	if err := s.relay(ctx, conn); err != nil {
+		return err
+	}
+	return s.after(ctx, e)
+}
+
+// coordinatorFor lends the connection on which a statement is to pass through: the session's own if it leaves state behind.
+func (s *session) coordinatorFor(ctx context.Context, e *entry) (*backend.Conn, func(), error) {
+	if len(e.plan.Facts) > 0 {
+		if err := s.facts(ctx, e.plan.Facts); err != nil {
+			return nil, nil, err
+		}
+	}
+	if e.plan.Sticky || e.kind == kindListen {
+		if _, err := s.tx.Pin(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	conn, release, err := s.tx.Borrow(ctx, catalog.CoordinatorGroup)
+	if err == nil && s.tx.InBlock() && (e.plan.Writes || e.kind >= kindNeutral || e.kind == kindCopy) {
+		s.tx.MarkWrite(catalog.CoordinatorGroup)
+	}
+	return conn, release, err
+}
+
+// relay passes the answer of the coordinator on, up to ReadyForQuery, which is left out. It carries a COPY both ways.
+func (s *session) relay(ctx context.Context, conn *backend.Conn) error {
+	var failure, copying error
+	for {
+		copyIn := false
+		err := conn.Relay(ctx, s.client, func(m backend.Message) backend.Verdict {
+			switch m.Type {
+			case 'Z':
+				return backend.Drop
+			case 'E':
+				failure = backend.DecodeError(m)
+				return backend.Drop
+			case 'G':
+				copyIn = true
+				s.client.Write(m.Raw)
+				return backend.Stop
+			}
+			return backend.Forward
+		})
+		if err != nil {
+			return err
+		}
+		if !copyIn {
+			break
+		}
+		if copying = s.copyIn(ctx, conn); copying != nil {
+			return copying
+		}
+	}
+	return failure
+}
+
+// copyIn sends the client's COPY data on to a node, which has asked for it.
+func (s *session) copyIn(ctx context.Context, conn *backend.Conn) error {
+	if err := s.client.Flush(); err != nil {
+		return err
+	}
+	for {
+		m, err := s.client.Receive()
+		if err != nil {
+			conn.Abandon()
+			return err
+		}
+		switch m.Type {
+		case 'd', 'c', 'f':
+			conn.SendRaw(m.Raw)
+			if err := conn.Flush(); err != nil {
+				return err
+			}
+			if m.Type != 'd' {
+				return nil
+			}
+		case 'H', 'S':
+		default:
+			conn.SendRaw([]byte{'f', 0, 0, 0, 5, 0})
+			return sql.Errorf("08P01", "unexpected message type 0x%02X during COPY from stdin", m.Type)
+		}
+	}
+}
+
+// after is what a statement that ran on the coordinator means for the session.
+func (s *session) after(ctx context.Context, e *entry) error {
+	switch {
+	case e.kind == kindDefinition:
+		s.definitionsChanged()
+		s.catalog.tempsStale = s.catalog.tempsStale || s.tx.Pinned() != nil
+	case e.plan.Sticky:
+		s.catalog.tempsStale = true
+	}
+	if e.kind == kindListen {
+		s.noteListen(e)
+	}
+	if e.kind == kindQuery && strings.Contains(strings.ToLower(e.text), "set_config") {
+		return s.setConfigCalled(ctx)
+	}
+	return nil
+}
+
+// copyClient is the client's side of a COPY that exec carries out.
+type copyClient struct{ session *session }
+
+func (c copyClient) Write(b []byte) (int, error) { return c.session.client.Write(b) }
+
+// CopyInResponse asks the client for its data.
+func (c copyClient) CopyInResponse(raw []byte) error {
+	if _, err := c.session.client.Write(raw); err != nil {
+		return err
+	}
+	return c.session.client.Flush()
+}
+
+// CopyData gives the content of the client's next CopyData message.
+func (c copyClient) CopyData(ctx context.Context) ([]byte, error) {
+	for {
+		m, err := c.session.client.Receive()
+		if err != nil {
+			return nil, err
+		}
+		switch m.Type {
+		case 'd':
+			return m.Body(), nil
+		case 'c':
+			return nil, io.EOF
+		case 'f':
+			message, _ := cstring(m.Body())
+			return nil, &exec.CopyFailed{Message: message}
+		case 'H', 'S':
+		default:
+			return nil, sql.Errorf("08P01", "unexpected message type 0x%02X during COPY from stdin", m.Type)
+		}
+	}
+}
+
+// functionCall passes a FunctionCall message through to the coordinator.
+func (s *session) functionCall(ctx context.Context, m wire.Message) error {
+	run := func() error {
+		if s.tx.Status() == 'E' {
+			return errAborted
+		}
+		conn, release, err := s.tx.Borrow(ctx, catalog.CoordinatorGroup)
+		if err != nil {
+			return err
+		}
+		defer release()
+		conn.SendRaw(m.Raw)
+		return s.relay(ctx, conn)
+	}
+	if err := run(); err != nil {
+		if s.gone(err) {
+			return err
+		}
+		s.report(err)
+	}
+	return s.ready()
+}

@@ -1,0 +1,282 @@
+// Package session serves clients: one goroutine each, which reads the client's protocol messages, keeps its transaction state,
+// settings, prepared statements, portals and cursors, has statements planned, and has them run.
+//
+// It imports everything below it: plan, exec, cluster, txn, backend, catalog, wire and sql. Read Server first, then session.go,
+// then simple.go and extended.go.
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/trunkline/trunkline/internal/backend"
+	"github.com/trunkline/trunkline/internal/catalog"
+	"github.com/trunkline/trunkline/internal/cluster"
+	"github.com/trunkline/trunkline/internal/exec"
+	"github.com/trunkline/trunkline/internal/sql"
+	"github.com/trunkline/trunkline/internal/txn"
+	"github.com/trunkline/trunkline/internal/wire"
+)
+
+// Config is what a gateway's Server works with.
+type Config struct {
+	Coordinator    string      // connection string of the coordinator's database, as a superuser
+	Trust          bool        // clients are let in without being asked who they are; else by SCRAM-SHA-256
+	TLS            *tls.Config // offered to clients; nil for none
+	MaxConnections int         // clients at a time; 200 unless set
+	PoolSize       int         // connections to one node for one user and database; 50 unless set
+	ShardCount     int         // of a new distributed table, unless it says otherwise; 32 unless set
+	PlanCache      int         // plans kept; 10,000 unless set
+	Log            *slog.Logger
+}
+
+// Server is a gateway: it accepts clients and gives each a session.
+type Server struct {
+	config      Config
+	log         *slog.Logger
+	coordinator backend.Address
+	admin       backend.Identity
+	pools       *backend.Pools
+	manager     *txn.Manager
+	watcher     *catalog.Watcher
+	cluster     *cluster.Cluster
+	wire        wire.Config
+	plans       *planCache
+	hashes      *exec.Hashes
+	stop        context.CancelFunc
+	background  sync.WaitGroup
+
+	mu       sync.Mutex
+	sessions map[uint32]*session
+	lastPID  uint32
+	closing  bool
+	clients  sync.WaitGroup
+}
+
+const recoverInterval = time.Minute // citus.recover_2pc_interval
+
+// NewServer connects to the coordinator, creates or upgrades the catalog there, and makes a Server ready to Serve.
+func NewServer(ctx context.Context, config Config) (*Server, error) {
+	if config.MaxConnections <= 0 {
+		config.MaxConnections = 200
+	}
+	if config.PoolSize <= 0 {
+		config.PoolSize = 50
+	}
+	if config.PlanCache <= 0 {
+		config.PlanCache = 10_000
+	}
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	address, admin, options, err := backend.ParseDSN(config.Coordinator)
+	if err != nil {
+		return nil, err
+	}
+	if options.ApplicationName == "" {
+		options.ApplicationName = "trunkline"
+	}
+	s := &Server{config: config, log: config.Log, coordinator: address, admin: admin, hashes: exec.NewHashes(), sessions: map[uint32]*session{}}
+	if s.plans, err = newPlanCache(config.PlanCache); err != nil {
+		return nil, err
+	}
+	connect := func(ctx context.Context) (*backend.Conn, error) { return backend.Connect(ctx, address, admin, options) }
+	conn, err := connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.admin.Database == "" {
+		s.admin.Database = s.admin.User
+	}
+	err = catalog.Bootstrap(ctx, conn)
+	conn.Close()
+	if err != nil {
+		return nil, err
+	}
+	if s.watcher, err = catalog.Watch(ctx, connect, config.Log); err != nil {
+		return nil, err
+	}
+	s.pools = backend.NewPools(backend.PoolOptions{Options: options, MaxConns: config.PoolSize})
+	s.manager = txn.NewManager(txn.Config{Pools: s.pools, Admin: s.admin, Log: config.Log})
+	s.cluster = cluster.New(cluster.Config{Pools: s.pools, Manager: s.manager, ShardCount: config.ShardCount, Log: config.Log})
+	s.wire = wire.Config{TLS: config.TLS, Cancel: s.cancel}
+	if !config.Trust {
+		s.wire.Verifier = s.verifier
+	}
+	var background context.Context
+	background, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	s.background.Go(func() {
+		s.manager.Run(background, s.nodes, func() time.Duration { return recoverInterval })
+	})
+	return s, nil
+}
+
+// Pools are the gateway's connections to nodes, for status and metrics.
+func (s *Server) Pools() *backend.Pools { return s.pools }
+
+// Serve accepts clients until ctx ends or the listener fails; then it ends all sessions, telling their clients, and returns.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	defer s.close()
+	ended := context.AfterFunc(ctx, func() { listener.Close() })
+	defer ended()
+	sessions, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(errShutdown)
+	for {
+		socket, err := listener.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				err = nil
+			}
+			s.endSessions(end)
+			return err
+		}
+		s.clients.Go(func() { s.serve(sessions, socket) })
+	}
+}
+
+var errShutdown = &sql.Error{Code: "57P01", Message: "terminating connection due to administrator command"}
+
+// shutdownGrace is how long sessions may take to end, before their connections are cut.
+const shutdownGrace = 5 * time.Second
+
+func (s *Server) endSessions(end context.CancelCauseFunc) {
+	s.mu.Lock()
+	s.closing = true
+	for _, session := range s.sessions {
+		session.terminate()
+	}
+	s.mu.Unlock()
+	end(errShutdown)
+	done := make(chan struct{})
+	go func() {
+		s.clients.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(shutdownGrace):
+		s.mu.Lock()
+		for _, session := range s.sessions {
+			session.client.Close()
+		}
+		s.mu.Unlock()
+		<-done
+	}
+}
+
+func (s *Server) close() {
+	s.stop()
+	s.background.Wait()
+	s.manager.Close()
+	s.watcher.Close()
+	s.pools.Close()
+}
+
+// serve welcomes a client and runs its session.
+func (s *Server) serve(ctx context.Context, socket net.Conn) {
+	client, err := wire.Accept(ctx, socket, &s.wire)
+	if err != nil {
+		if !errors.Is(err, wire.ErrNoSession) {
+			s.log.Debug("a client was not let in", "client", socket.RemoteAddr().String(), "error", err)
+		}
+		return
+	}
+	defer client.Close()
+	session, err := s.newSession(client)
+	if err != nil {
+		client.SendError(err, wire.SeverityFatal)
+		client.Flush()
+		return
+	}
+	defer s.endSession(session)
+	if err := session.welcome(ctx); err != nil {
+		client.SendError(err, wire.SeverityFatal)
+		client.Flush()
+		return
+	}
+	session.run(ctx)
+}
+
+// newSession registers a session under a process id and secret of its own.
+func (s *Server) newSession(client *wire.Conn) (*session, error) {
+	session := &session{server: s, client: client}
+	rand.Read(session.secret[:])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return nil, errShutdown
+	}
+	if len(s.sessions) >= s.config.MaxConnections {
+		return nil, sql.Errorf("53300", "sorry, too many clients already")
+	}
+	for {
+		s.lastPID = s.lastPID%(1<<31-1) + 1
+		if s.sessions[s.lastPID] == nil {
+			break
+		}
+	}
+	session.pid = s.lastPID
+	s.sessions[session.pid] = session
+	return session, nil
+}
+
+func (s *Server) endSession(session *session) {
+	s.mu.Lock()
+	delete(s.sessions, session.pid)
+	s.mu.Unlock()
+	session.close()
+}
+
+// cancel carries out a cancel request.
+func (s *Server) cancel(pid uint32, secret []byte) {
+	s.mu.Lock()
+	session := s.sessions[pid]
+	s.mu.Unlock()
+	if session != nil && subtle.ConstantTimeCompare(session.secret[:], secret) == 1 {
+		session.cancel()
+	}
+}
+
+// verifier reads a user's password verifier from the coordinator.
+func (s *Server) verifier(ctx context.Context, user, _ string) (string, error) {
+	conn, err := s.pools.Acquire(ctx, s.coordinator, s.admin)
+	if err != nil {
+		return "", err
+	}
+	defer s.pools.Release(conn)
+	result, err := conn.Query(ctx, "SELECT rolpassword FROM pg_catalog.pg_authid WHERE rolname = $1 AND rolcanlogin AND (rolvaliduntil IS NULL OR rolvaliduntil > now())", []byte(user))
+	if err != nil || len(result.Rows) == 0 {
+		return "", err
+	}
+	return string(result.Rows[0][0]), nil
+}
+
+// address tells where the primary of a group is.
+func (s *Server) address(groupID int32) (backend.Address, error) {
+	if groupID == catalog.CoordinatorGroup {
+		return s.coordinator, nil
+	}
+	node, ok := s.watcher.Current().Primary(groupID)
+	if !ok {
+		return backend.Address{}, sql.Errorf("08001", "node group %d has no active primary", groupID)
+	}
+	return backend.Address{Host: node.Host, Port: node.Port}, nil
+}
+
+// nodes lists where transactions are to be recovered.
+func (s *Server) nodes() []txn.Node {
+	nodes := []txn.Node{{GroupID: catalog.CoordinatorGroup, Address: s.coordinator}}
+	for _, n := range s.watcher.Current().ActivePrimaries() {
+		if n.GroupID != catalog.CoordinatorGroup {
+			nodes = append(nodes, txn.Node{GroupID: n.GroupID, Address: backend.Address{Host: n.Host, Port: n.Port}})
+		}
+	}
+	return nodes
+}

@@ -1,0 +1,273 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+	"github.com/trunkline/trunkline/internal/backend"
+	"github.com/trunkline/trunkline/internal/catalog"
+	"github.com/trunkline/trunkline/internal/exec"
+	"github.com/trunkline/trunkline/internal/sql"
+	"github.com/trunkline/trunkline/internal/txn"
+	"github.com/trunkline/trunkline/internal/wire"
+)
+
+// session is one client. All of it belongs to the client's goroutine, except what mu guards.
+type session struct {
+	server *Server
+	client *wire.Conn
+	pid    uint32
+	secret [4]byte
+	tx     *txn.Tx
+	env    exec.Env
+
+	settings settings
+	catalog  catalogView
+	reported map[string]string // the ParameterStatus values that the client knows
+
+	statements map[string]*prepared
+	portals    map[string]*portal
+	unnamed    *prepared
+	cursors    map[string]*cursor
+	skipping   bool          // after an error in the extended protocol, until Sync
+	ahead      *wire.Message // received already, to be handled next
+	simple     bool          // the client's message at hand is a Query
+	listens    bool          // LISTEN was run
+	begin      string        // the BEGIN of the last explicit block, for AND CHAIN
+
+	scanned sql.Scanned
+	key     []byte
+	rows    rowSink
+
+	mu      sync.Mutex
+	ending  bool
+	context context.Context // of the statements that run now; a cancel request ends it
+	stop    context.CancelCauseFunc
+}
+
+var errCancelled = &sql.Error{Code: "57014", Message: "canceling statement due to user request"}
+
+// welcome logs in to the coordinator as the client and tells the client what a server tells.
+func (s *session) welcome(ctx context.Context) error {
+	startup := &s.client.Startup
+	identity := backend.Identity{User: startup.User, Database: startup.Database, ClientKey: startup.ClientKey, ServerKey: startup.ServerKey}
+	if identity.User == s.server.admin.User && identity.ClientKey == nil {
+		identity.Password = s.server.admin.Password
+	}
+	s.tx = s.server.manager.New(identity, s.server.address)
+	s.tx.OnAsync(s.async)
+	s.tx.OnNotice(func(e *sql.Error) { s.client.SendNotice(e, wire.SeverityWarning) })
+	s.statements, s.portals = map[string]*prepared{}, map[string]*portal{}
+	s.rows.session = s
+	s.catalog.foreign = identity.Database != s.server.admin.Database
+	s.env = exec.Env{Tx: s.tx, Hashes: s.server.hashes, Call: s.call, Facts: s.facts}
+	s.renew(ctx)
+	if err := s.settings.start(s, startup.Settings); err != nil {
+		return err
+	}
+	conn, release, err := s.tx.Borrow(s.context, catalog.CoordinatorGroup)
+	if err != nil {
+		return err
+	}
+	defer release()
+	s.reported = map[string]string{}
+	for name, value := range conn.Parameters() {
+		s.reported[name] = value
+		s.client.SendParameterStatus(name, value)
+	}
+	s.client.Send(&pgproto3.BackendKeyData{ProcessID: s.pid, SecretKey: s.secret[:]})
+	s.client.SendReadyForQuery('I')
+	return s.client.Flush()
+}
+
+// renew makes the context of the statements to come.
+func (s *session) renew(parent context.Context) {
+	s.mu.Lock()
+	s.context, s.stop = context.WithCancelCause(parent)
+	s.mu.Unlock()
+}
+
+// cancel ends the statement that runs now. It may be called from any goroutine.
+func (s *session) cancel() {
+	s.mu.Lock()
+	stop := s.stop
+	s.mu.Unlock()
+	if stop != nil {
+		stop(errCancelled)
+	}
+}
+
+// terminate ends the session. It may be called from any goroutine.
+func (s *session) terminate() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ending = true
+	s.client.SetReadDeadline(time.Unix(1, 0))
+	if s.stop != nil {
+		s.stop(errShutdown)
+	}
+}
+
+func (s *session) terminating() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ending
+}
+
+// run serves the client until it leaves.
+func (s *session) run(ctx context.Context) {
+	defer func() {
+		s.client.Flush()
+	}()
+	for {
+		m, err := s.receive()
+		if err != nil {
+			s.farewell(err)
+			return
+		}
+		if m.Type == 'X' {
+			return
+		}
+		if s.context.Err() != nil && ctx.Err() == nil {
+			// A cancel request that came while nothing ran, or has done its work.
+			s.renew(ctx)
+		}
+		if err := s.handle(s.context, m); err != nil {
+			s.farewell(err)
+			return
+		}
+	}
+}
+
+// receive gives the client's next message. Answers are flushed before it waits.
+func (s *session) receive() (wire.Message, error) {
+	if m := s.ahead; m != nil {
+		s.ahead = nil
+		return *m, nil
+	}
+	if s.client.Buffered() == 0 {
+		if err := s.client.Flush(); err != nil {
+			return wire.Message{}, err
+		}
+		if s.listening() {
+			if err := s.awaitClient(); err != nil {
+				return wire.Message{}, err
+			}
+		}
+	}
+	return s.client.Receive()
+}
+
+// farewell tells the client why its session ends, if it can still be told.
+func (s *session) farewell(err error) {
+	var own *sql.Error
+	switch {
+	case s.terminating():
+		s.client.SendError(errShutdown, wire.SeverityFatal)
+	case errors.As(err, &own):
+		s.client.SendError(own, wire.SeverityFatal)
+	case err == io.EOF:
+	default:
+		s.server.log.Debug("a client was lost", "client", s.client.RemoteAddr().String(), "error", err)
+	}
+}
+
+// handle carries out one message. An error ends the session; errors of statements have been sent to the client instead.
+func (s *session) handle(ctx context.Context, m wire.Message) error {
+	if s.skipping && m.Type != 'S' {
+		return nil
+	}
+	switch m.Type {
+	case 'Q':
+		text, err := cstring(m.Body())
+		if err != nil {
+			return err
+		}
+		s.simple = true
+		err = s.simpleQuery(ctx, text)
+		s.simple = false
+		return err
+	case 'P':
+		return s.extended(s.parse(ctx, m.Body()))
+	case 'B':
+		return s.extended(s.bind(ctx, m.Body()))
+	case 'D':
+		return s.extended(s.describe(ctx, m.Body()))
+	case 'E':
+		return s.extended(s.execute(ctx, m.Body()))
+	case 'C':
+		return s.extended(s.closeMessage(m.Body()))
+	case 'S':
+		return s.sync(ctx)
+	case 'H':
+		return s.client.Flush()
+	case 'F':
+		return s.functionCall(ctx, m)
+	case 'd', 'c', 'f':
+		return nil // left over from a COPY that failed
+	}
+	return sql.Errorf("08P01", "invalid frontend message type %d", m.Type)
+}
+
+// cstring is the text of a message that is one null-terminated string. It is a copy: the message's buffer is used again.
+func cstring(body []byte) (string, error) {
+	if len(body) == 0 || body[len(body)-1] != 0 {
+		return "", sql.Errorf("08P01", "invalid string in message")
+	}
+	return string(body[:len(body)-1]), nil
+}
+
+// ready ends a round: everything is over that does not outlive it, and the client may go on.
+func (s *session) ready() error {
+	return s.client.SendReadyForQuery(s.tx.Status())
+}
+
+// report tells the client of a statement's error, and makes the open block a failed one.
+func (s *session) report(err error) {
+	s.tx.Fail()
+	s.client.SendError(err, "")
+}
+
+// async passes on what nodes send by themselves.
+func (s *session) async(group int32, m backend.Message) {
+	switch m.Type {
+	case 'N':
+		s.client.Write(m.Raw)
+	case 'A':
+		if group == catalog.CoordinatorGroup {
+			s.client.Write(m.Raw)
+		}
+	case 'S':
+		var status pgproto3.ParameterStatus
+		if group == catalog.CoordinatorGroup && status.Decode(m.Body()) == nil {
+			s.reportParameter(status.Name, status.Value)
+		}
+	}
+}
+
+// reportParameter tells the client of a setting's value unless it knows it.
+func (s *session) reportParameter(name, value string) {
+	if s.reported != nil && s.reported[name] != value {
+		s.reported[name] = value
+		s.client.SendParameterStatus(name, value)
+	}
+}
+
+func (s *session) close() {
+	for _, p := range s.portals {
+		p.close()
+	}
+	for _, c := range s.cursors {
+		c.close()
+	}
+	if s.tx != nil {
+		s.tx.Close()
+	}
+	if s.stop != nil {
+		s.stop(nil)
+	}
+}

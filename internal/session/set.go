@@ -1,0 +1,199 @@
+package session
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/trunkline/trunkline/internal/backend"
+	"github.com/trunkline/trunkline/internal/catalog"
+	"github.com/trunkline/trunkline/internal/sql"
+)
+
+// set runs SET and RESET: on the coordinator, which validates it, and then on other nodes whenever they next run something.
+func (s *session) set(ctx context.Context, e *entry) (string, error) {
+	n := e.stmt.Tree.GetVariableSetStmt()
+	conn, release, err := s.tx.Borrow(ctx, catalog.CoordinatorGroup)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	results, err := conn.Exec(ctx, e.text)
+	if err != nil {
+		return "", err
+	}
+	tag := results[len(results)-1].Tag
+	name := strings.ToLower(n.Name)
+	switch kind := n.Kind.String(); {
+	case kind == "VAR_RESET_ALL":
+		s.resetAll(conn)
+		return tag, nil
+	case kind == "VAR_SET_MULTI" && name == "session characteristics":
+		return tag, s.noteSettings(ctx, conn, "default_transaction_isolation", "default_transaction_read_only", "default_transaction_deferrable")
+	case kind == "VAR_SET_MULTI": // SET TRANSACTION …
+		s.tx.Replay(e.text, catalog.CoordinatorGroup)
+		return tag, nil
+	case n.IsLocal:
+		if s.tx.InBlock() {
+			s.tx.Replay(e.text, catalog.CoordinatorGroup)
+			values, err := currentSettings(ctx, conn, []string{name})
+			if err != nil {
+				return "", err
+			}
+			local := map[string]string{}
+			for k, v := range s.settings.local {
+				local[k] = v
+			}
+			local[name] = values[name]
+			s.settings.local = local
+			s.settings.derive()
+		}
+		return tag, nil
+	case kind == "VAR_RESET" || kind == "VAR_SET_DEFAULT":
+		conn.NoteSetting(name, "", true)
+		if initial, ok := s.settings.initial.Get(name); ok {
+			s.settings.change(s.settings.current.With(name, initial))
+		} else {
+			s.settings.change(s.settings.current.Without(name))
+		}
+		return tag, nil
+	}
+	return tag, s.noteSettings(ctx, conn, name)
+}
+
+// noteSettings takes over settings that a statement changed on a connection to the coordinator.
+func (s *session) noteSettings(ctx context.Context, conn *backend.Conn, names ...string) error {
+	values, err := currentSettings(ctx, conn, names)
+	if err != nil {
+		return err
+	}
+	to := s.settings.current
+	for _, name := range names {
+		if value, ok := values[name]; ok {
+			conn.NoteSetting(name, value, false)
+			to = to.With(name, value)
+			if s.settings.local != nil {
+				delete(s.settings.local, name)
+			}
+		}
+	}
+	s.settings.change(to)
+	return nil
+}
+
+// resetAll is RESET ALL, which has been run on conn.
+func (s *session) resetAll(conn *backend.Conn) {
+	for name := range s.settings.current.Map() {
+		conn.NoteSetting(name, "", true)
+	}
+	s.settings.change(s.settings.initial)
+}
+
+// setConfigCalled takes over what a statement that calls set_config() may have changed on the session's own connection.
+func (s *session) setConfigCalled(ctx context.Context) error {
+	conn, release, err := s.tx.Borrow(ctx, catalog.CoordinatorGroup)
+	if err != nil {
+		return err
+	}
+	defer release()
+	results, err := conn.Exec(ctx, "SELECT pg_catalog.lower(name), pg_catalog.current_setting(name) FROM pg_catalog.pg_settings WHERE source = 'session'")
+	if err != nil {
+		return err
+	}
+	to := s.settings.current
+	for _, row := range results[0].Rows {
+		name, value := string(row[0]), string(row[1])
+		if has, ok := to.Get(name); ok && has == value || strings.HasPrefix(name, "transaction_") {
+			continue
+		}
+		conn.NoteSetting(name, value, false)
+		to = to.With(name, value)
+	}
+	if to != s.settings.current {
+		s.settings.change(to)
+	}
+	return nil
+}
+
+// discard runs DISCARD.
+func (s *session) discard(ctx context.Context, e *entry) (string, error) {
+	n := e.stmt.Tree.GetDiscardStmt()
+	if n.Target.String() != "DISCARD_ALL" {
+		if s.tx.Pinned() == nil {
+			return strings.ToUpper(strings.TrimSuffix(strings.Join(strings.Fields(e.text), " "), ";")), nil
+		}
+		conn, release, err := s.tx.Borrow(ctx, catalog.CoordinatorGroup)
+		if err != nil {
+			return "", err
+		}
+		defer release()
+		s.catalog.tempsStale = true
+		results, err := conn.Exec(ctx, e.text)
+		if err != nil {
+			return "", err
+		}
+		return results[0].Tag, nil
+	}
+	if s.tx.InBlock() {
+		return "", sql.Errorf("25001", "DISCARD ALL cannot run inside a transaction block")
+	}
+	s.closePortals()
+	s.closeCursors(true)
+	clear(s.statements)
+	s.tx.Unpin()
+	s.catalog.temps, s.catalog.tempsStale = nil, false
+	s.settings.change(s.settings.initial)
+	return "DISCARD ALL", s.reportAll(ctx)
+}
+
+// reportAll tells the client of all settings that may have changed.
+func (s *session) reportAll(ctx context.Context) error {
+	conn, release, err := s.tx.Borrow(ctx, catalog.CoordinatorGroup)
+	if err != nil {
+		return err
+	}
+	defer release()
+	for name, value := range conn.Parameters() {
+		s.reportParameter(name, value)
+	}
+	return nil
+}
+
+// size reads a setting of the gateway's own that is a size in bytes; a number without a unit counts kilobytes, -1 means no bound.
+func (t *settings) size(name string, standard int64) int64 {
+	value, ok := t.own(name)
+	if !ok {
+		return standard
+	}
+	units := map[string]int64{"": 1 << 10, "b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30, "tb": 1 << 40}
+	value = strings.ToLower(strings.TrimSpace(value))
+	digits := strings.TrimRight(value, "bkmgt ")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	unit, known := units[strings.TrimSpace(value[len(digits):])]
+	switch {
+	case err != nil || !known:
+		return standard
+	case n < 0:
+		return 0
+	}
+	return n * unit
+}
+
+func (t *settings) number(name string, standard int64) int64 {
+	if value, ok := t.own(name); ok {
+		if n, err := strconv.ParseInt(value, 10, 64); err == nil {
+			return n
+		}
+	}
+	return standard
+}
+
+func isOn(value string) bool {
+	switch strings.ToLower(value) {
+	case "on", "true", "yes", "1", "t":
+		return true
+	}
+	return false
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

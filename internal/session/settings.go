@@ -1,0 +1,178 @@
+package session
+
+import (
+	"context"
+	"strings"
+
+	"github.com/trunkline/trunkline/internal/backend"
+	"github.com/trunkline/trunkline/internal/catalog"
+	"github.com/trunkline/trunkline/internal/sql"
+)
+
+// settings are a session's settings: those that every node is brought to before it runs a statement of the session, and what the
+// gateway itself takes from them.
+type settings struct {
+	session *session
+	initial *backend.Settings // as the client's startup asked: what RESET goes back to
+	current *backend.Settings
+	saved   *backend.Settings // at the start of the open block
+	marks   []settingsMark    // at each savepoint
+
+	local       map[string]string // by SET LOCAL, for the rest of the block
+	path        []string          // search_path as planning sees it
+	defaultPath string            // search_path where neither the client nor the session set it
+	planKey     []byte
+	odd         bool // settings under which texts must not be taken for what they seem: standard_conforming_strings is off
+}
+
+type settingsMark struct {
+	savepoint string
+	current   *backend.Settings
+	local     map[string]string
+}
+
+// start takes the settings that the client's startup asked for, and makes sure that the coordinator accepts them.
+func (t *settings) start(s *session, asked map[string]string) error {
+	t.session = s
+	t.current = backend.NewSettings(asked)
+	t.initial = t.current
+	s.tx.SetSettings(t.current)
+	conn, release, err := s.tx.Borrow(s.context, catalog.CoordinatorGroup)
+	if err != nil {
+		return err
+	}
+	defer release()
+	names := []string{"search_path"}
+	for name := range asked {
+		names = append(names, name)
+	}
+	values, err := currentSettings(s.context, conn, names)
+	if err != nil {
+		return err
+	}
+	if _, own := asked["search_path"]; !own {
+		t.defaultPath = values["search_path"] // the role's or the database's
+		delete(values, "search_path")
+	}
+	for name, value := range values {
+		conn.NoteSetting(name, value, false)
+	}
+	t.setPath(t.defaultPath)
+	t.initial = backend.NewSettings(values)
+	t.change(t.initial)
+	return nil
+}
+
+// currentSettings asks a node for the values of settings, as SHOW prints them. Those that do not exist are left out.
+func currentSettings(ctx context.Context, conn *backend.Conn, names []string) (map[string]string, error) {
+	var text strings.Builder
+	text.WriteString("SELECT ")
+	for i, name := range names {
+		if i > 0 {
+			text.WriteString(", ")
+		}
+		text.WriteString("pg_catalog.current_setting(" + sql.QuoteLiteral(name) + ", true)")
+	}
+	results, err := conn.Exec(ctx, text.String())
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]string{}
+	for i, v := range results[0].Rows[0] {
+		if v != nil {
+			values[names[i]] = string(v)
+		}
+	}
+	return values, nil
+}
+
+// change makes a set of settings the current one.
+func (t *settings) change(to *backend.Settings) {
+	t.current = to
+	t.session.tx.SetSettings(to)
+	t.derive()
+}
+
+// derive takes from the settings what the gateway itself goes by.
+func (t *settings) derive() {
+	path, ok := t.value("search_path")
+	if !ok {
+		path = t.defaultPath
+	}
+	t.setPath(path)
+	standard, ok := t.value("standard_conforming_strings")
+	t.odd = ok && standard != "on"
+	t.session.env.MaxIntermediate = t.size("max_intermediate_result_size", 1<<30)
+	t.session.env.PoolSize = int(t.number("max_adaptive_executor_pool_size", 16))
+	all, _ := t.own("explain_all_tasks")
+	t.session.env.ExplainAll = isOn(all)
+}
+
+// value gives a setting as the next statement will find it, ok false if it has its default.
+func (t *settings) value(name string) (string, bool) {
+	if v, ok := t.local[name]; ok {
+		return v, true
+	}
+	return t.current.Get(name)
+}
+
+// own gives one of the gateway's own settings, under either of its prefixes.
+func (t *settings) own(name string) (string, bool) {
+	if v, ok := t.value("citus." + name); ok {
+		return v, true
+	}
+	return t.value("canopy." + name)
+}
+
+func (t *settings) setPath(value string) {
+	user, _ := t.value("role")
+	if user == "" || user == "none" {
+		user = t.session.tx.Identity().User
+	}
+	t.path = t.path[:0:0]
+	for _, name := range backend.SplitIdentifiers(value) {
+		switch name {
+		case "$user":
+			name = user
+		case "pg_temp":
+			continue
+		}
+		t.path = append(t.path, name)
+	}
+	t.planKey = []byte(planKeyOf(t.session.tx.Identity().Database, t.path))
+}
+
+func (t *settings) searchPath() []string { return t.path }
+
+// begin notes the settings at the start of a block, to go back to should it be rolled back.
+func (t *settings) begin() {
+	t.saved, t.marks, t.local = t.current, nil, nil
+}
+
+// end forgets what held for the block only.
+func (t *settings) end(committed bool) {
+	local := t.local != nil
+	saved := t.saved
+	t.local, t.marks, t.saved = nil, nil, nil
+	if saved != nil && !committed && t.current != saved {
+		t.change(saved)
+	} else if local {
+		t.derive()
+	}
+}
+
+func (t *settings) savepoint(name string) {
+	t.marks = append(t.marks, settingsMark{name, t.current, t.local})
+}
+
+func (t *settings) rollbackTo(name string) {
+	for i := len(t.marks) - 1; i >= 0; i-- {
+		if t.marks[i].savepoint == name {
+			m := t.marks[i]
+			t.marks = t.marks[:i+1]
+			t.local = m.local
+			t.change(m.current)
+			return
+		}
+	}
+}

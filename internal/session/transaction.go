@@ -1,0 +1,206 @@
+package session
+
+import (
+	"context"
+	"strings"
+
+	"github.com/trunkline/trunkline/internal/catalog"
+	"github.com/trunkline/trunkline/internal/sql"
+	"github.com/trunkline/trunkline/internal/wire"
+)
+
+var errAborted = &sql.Error{Code: "25P02", Message: "current transaction is aborted, commands ignored until end of transaction block"}
+
+// transaction runs BEGIN, COMMIT, SAVEPOINT and their like.
+func (s *session) transaction(ctx context.Context, e *entry) (string, error) {
+	n := e.stmt.Tree.GetTransactionStmt()
+	switch n.Kind.String() {
+	case "TRANS_STMT_BEGIN", "TRANS_STMT_START":
+		tag := "BEGIN"
+		if n.Kind.String() == "TRANS_STMT_START" {
+			tag = "START TRANSACTION"
+		}
+		if s.tx.InBlock() && !s.tx.Implicit() {
+			s.warn("25001", "there is already a transaction in progress")
+			return tag, nil
+		}
+		if !s.tx.InBlock() {
+			s.settings.begin()
+		}
+		s.begin = s.beginText(n.Options)
+		s.tx.Begin(s.begin)
+		return tag, nil
+	case "TRANS_STMT_COMMIT":
+		return s.commit(ctx, n.Chain)
+	case "TRANS_STMT_ROLLBACK":
+		return s.rollback(ctx, n.Chain)
+	case "TRANS_STMT_SAVEPOINT":
+		if err := s.tx.Savepoint(ctx, n.SavepointName); err != nil {
+			return "", err
+		}
+		s.settings.savepoint(n.SavepointName)
+		return "SAVEPOINT", nil
+	case "TRANS_STMT_RELEASE":
+		return "RELEASE", s.tx.Release(ctx, n.SavepointName)
+	case "TRANS_STMT_ROLLBACK_TO":
+		if err := s.tx.RollbackTo(ctx, n.SavepointName); err != nil {
+			return "", err
+		}
+		s.settings.rollbackTo(n.SavepointName)
+		s.definitionsUndone()
+		return "ROLLBACK", nil
+	case "TRANS_STMT_PREPARE":
+		if s.tx.Status() == 'E' {
+			_, err := s.rollback(ctx, false)
+			return "ROLLBACK", err
+		}
+		return "", sql.Unsupported("PREPARE TRANSACTION is not supported yet", "The transaction may be open on several nodes.", "Use COMMIT, which is atomic over all nodes.")
+	case "TRANS_STMT_COMMIT_PREPARED", "TRANS_STMT_ROLLBACK_PREPARED":
+		conn, release, err := s.tx.Borrow(ctx, catalog.CoordinatorGroup)
+		if err != nil {
+			return "", err
+		}
+		defer release()
+		results, err := conn.Exec(ctx, e.text)
+		if err != nil {
+			return "", err
+		}
+		return results[0].Tag, nil
+	}
+	return "", sql.Unsupported("this form of transaction control is not supported", "", "")
+}
+
+// commit ends the open block, if there is one.
+func (s *session) commit(ctx context.Context, chain bool) (string, error) {
+	if !s.tx.InBlock() || s.tx.Implicit() {
+		if chain {
+			return "", sql.Errorf("25P01", "COMMIT AND CHAIN can only be used in transaction blocks")
+		}
+		s.warn("25P01", "there is no transaction in progress")
+		if !s.tx.InBlock() {
+			return "COMMIT", nil
+		}
+	}
+	tag, err := s.tx.Commit(ctx)
+	s.afterBlock(err == nil && tag == "COMMIT")
+	if err != nil {
+		return "", err
+	}
+	if chain {
+		s.settings.begin()
+		s.tx.Begin(s.begin)
+	}
+	return tag, nil
+}
+
+// rollback undoes the open block, if there is one.
+func (s *session) rollback(ctx context.Context, chain bool) (string, error) {
+	if !s.tx.InBlock() || s.tx.Implicit() {
+		if chain {
+			return "", sql.Errorf("25P01", "ROLLBACK AND CHAIN can only be used in transaction blocks")
+		}
+		s.warn("25P01", "there is no transaction in progress")
+		if !s.tx.InBlock() {
+			return "ROLLBACK", nil
+		}
+	}
+	err := s.tx.Rollback(ctx)
+	s.afterBlock(false)
+	if err != nil {
+		return "", err
+	}
+	if chain {
+		s.settings.begin()
+		s.tx.Begin(s.begin)
+	}
+	return "ROLLBACK", nil
+}
+
+// afterBlock is what the end of a transaction block means for the session's own state.
+func (s *session) afterBlock(committed bool) {
+	s.settings.end(committed)
+	s.blockEnded()
+	s.closePortals()
+	s.closeCursors(false)
+}
+
+// beginImplicit opens a block that the client did not ask for.
+func (s *session) beginImplicit() {
+	if !s.tx.InBlock() {
+		s.settings.begin()
+		s.tx.BeginImplicit()
+	}
+}
+
+// endImplicit ends the block that beginImplicit opened, if it is still open and the client has not made it its own.
+func (s *session) endImplicit(ctx context.Context) error {
+	if !s.tx.Implicit() {
+		return nil
+	}
+	if s.tx.Status() == 'E' {
+		err := s.tx.Rollback(ctx)
+		s.afterBlock(false)
+		return err
+	}
+	_, err := s.tx.Commit(ctx)
+	s.afterBlock(err == nil)
+	return err
+}
+
+func (s *session) warn(code, message string) {
+	s.client.SendNotice(&sql.Error{Code: code, Message: message}, wire.SeverityWarning)
+}
+
+// beginText writes the BEGIN for the nodes, with its options and the session's defaults for those left out: a node may learn of the
+// session's defaults only after its BEGIN.
+func (s *session) beginText(options []*sql.Node) string {
+	given := map[string]string{}
+	for _, option := range options {
+		d := option.GetDefElem()
+		value := ""
+		if c := d.GetArg().GetAConst(); c != nil {
+			if v := c.GetSval(); v != nil {
+				value = v.Sval
+			} else if c.GetIval() != nil && c.GetIval().Ival != 0 {
+				value = "on"
+			}
+		}
+		given[d.Defname] = value
+	}
+	text := "BEGIN"
+	isolation, ok := given["transaction_isolation"]
+	if !ok {
+		isolation, ok = s.settings.value("default_transaction_isolation")
+	}
+	if ok {
+		text += " ISOLATION LEVEL " + strings.ToUpper(isolation)
+	}
+	readOnly, ok := given["transaction_read_only"]
+	if !ok {
+		readOnly, ok = s.settings.value("default_transaction_read_only")
+	}
+	if ok && isOn(readOnly) {
+		text += " READ ONLY"
+	} else if ok {
+		text += " READ WRITE"
+	}
+	deferrable, ok := given["transaction_deferrable"]
+	if !ok {
+		deferrable, ok = s.settings.value("default_transaction_deferrable")
+	}
+	if ok && isOn(deferrable) {
+		text += " DEFERRABLE"
+	} else if ok {
+		text += " NOT DEFERRABLE"
+	}
+	return text
+}
+
+// endsBlock tells whether a statement may run in a failed block.
+func endsBlock(stmt sql.Statement) bool {
+	switch stmt.Tree.GetTransactionStmt().GetKind().String() {
+	case "TRANS_STMT_COMMIT", "TRANS_STMT_ROLLBACK", "TRANS_STMT_ROLLBACK_TO", "TRANS_STMT_PREPARE":
+		return stmt.Tree.GetTransactionStmt() != nil
+	}
+	return false
+}
