@@ -41,7 +41,7 @@ func TestAlterTable(t *testing.T) {
 		"ALTER TABLE orders SET (fillfactor = 60), REPLICA IDENTITY FULL, ENABLE ROW LEVEL SECURITY",
 		"CREATE POLICY mine ON orders USING (EXISTS (SELECT FROM cust c WHERE c.id = orders.cust))",
 		"ALTER POLICY mine ON orders USING (cust > 0)",
-		"CREATE STATISTICS ON cust, amount FROM orders",
+		"CREATE STATISTICS orders_cust_amount_stat ON cust, amount FROM orders",
 		"ALTER STATISTICS orders_cust_amount_stat SET STATISTICS 200",
 		"COMMENT ON TABLE orders IS 'it''s'",
 		"COMMENT ON COLUMN public.orders.amount IS 'money'",
