@@ -38,6 +38,7 @@ type Conn struct {
 	out      []byte // not yet written
 
 	units    []byte // of what was sent and has no ReadyForQuery yet: 'Q' for a simple query, 'S' for a Sync
+	unsynced bool   // messages of the extended protocol were sent since, which no Sync follows yet
 	prefix   []byte // the last message of each own statement's answer that is still to come
 	after    int    // this many units come before prefix
 	txStatus byte
@@ -92,6 +93,15 @@ func (c *Conn) Parameters() map[string]string { return c.parameters }
 // TxStatus is the transaction status that the last ReadyForQuery carried: 'I' idle, 'T' in a transaction, 'E' in a failed one.
 func (c *Conn) TxStatus() byte { return c.txStatus }
 
+// Idle tells whether everything that was sent has been answered to its end.
+func (c *Conn) Idle() bool { return len(c.units) == 0 && !c.unsynced && len(c.out) == 0 }
+
+// Sync buffers a Sync.
+func (c *Conn) Sync() {
+	c.beginRound()
+	c.addSync()
+}
+
 // Buffered tells whether something was sent and not yet flushed.
 func (c *Conn) Buffered() bool { return len(c.out) > 0 }
 
@@ -143,6 +153,8 @@ func (c *Conn) noteSent(b []byte) {
 			c.addUnit('Q')
 		case 'S':
 			c.addUnit('S')
+		case 'P', 'B', 'D', 'E', 'C':
+			c.unsynced = true
 		}
 		size := 1 + int(binary.BigEndian.Uint32(b[1:]))
 		if size > len(b) {
@@ -157,6 +169,7 @@ func (c *Conn) addUnit(kind byte) {
 		c.watch.stop(c) // a cancel request for the last statement may still be on its way
 	}
 	c.units = append(c.units, kind)
+	c.unsynced = false
 }
 
 // beginRound puts the closing of evicted statements before the first message of a round.
@@ -188,6 +201,7 @@ func (c *Conn) expect(last byte) {
 		c.after = len(c.units)
 	}
 	c.prefix = append(c.prefix, last)
+	c.unsynced = true
 }
 
 // inPrefix tells whether the answer to an own statement is what comes next.
@@ -339,7 +353,9 @@ func (c *Conn) endUnit(m Message) {
 	if c.txStatus == 'I' && !c.failed {
 		c.settings.settle()
 	}
-	c.statements.settle()
+	if len(c.units) == 0 {
+		c.statements.settle()
+	}
 	c.failed = false
 }
 
@@ -353,7 +369,7 @@ func (c *Conn) skipToSync() {
 		}
 	}
 	if len(c.units) > 0 {
-		c.units = append(c.units[:0], 'S')
+		c.units, c.unsynced = append(c.units[:0], 'S'), false
 		c.out, _ = (&pgproto3.Sync{}).Encode(c.out)
 	}
 }

@@ -78,7 +78,7 @@ func (p *Pools) Release(c *Conn) {
 		c.Close()
 		return
 	}
-	clean := c.broken == nil && c.txStatus == 'I' && len(c.units) == 0 && len(c.out) == 0 && c.r+c.consumed == c.w && !c.watch.asked.Load()
+	clean := c.broken == nil && c.txStatus == 'I' && c.Idle() && c.r+c.consumed == c.w && !c.watch.asked.Load()
 	switch {
 	case !clean:
 		pool.discard(c)

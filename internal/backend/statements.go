@@ -54,7 +54,8 @@ func (c *Conn) UnprepareAll() {
 	c.statements = statements{number: c.statements.number}
 }
 
-// forgetTentative forgets the statements prepared in a unit that failed: whether their Parse came before the error is unknown.
+// forgetTentative forgets the statements prepared since nothing was under way: whether their Parse came before the error is
+// unknown.
 func (c *Conn) forgetTentative() {
 	for _, p := range c.statements.tentative {
 		if e := c.statements.byKey[p.key]; e != nil && e.Value == p {
@@ -64,5 +65,5 @@ func (c *Conn) forgetTentative() {
 	c.statements.settle()
 }
 
-// settle is called when a unit has ended: what was prepared in it is there to stay.
+// settle is called when all that was sent has been answered: what was prepared is there to stay.
 func (s *statements) settle() { s.tentative = s.tentative[:0] }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -28,15 +27,19 @@ func (t *Tx) Commit(ctx context.Context) (tag string, err error) {
 	if t.status() == 'E' {
 		return "ROLLBACK", t.rollback(ctx)
 	}
-	writers, readers, err := t.sides(ctx)
+	err = t.quiesce(ctx)
+	var s sides
+	if err == nil {
+		s, err = t.sides(ctx)
+	}
 	if err != nil {
 		t.rollback(ctx)
 		return "", err
 	}
-	if len(writers) > 1 {
-		return "COMMIT", t.commitTwoPhase(ctx, writers, readers)
+	if len(s.writers) > 1 {
+		return "COMMIT", t.commitTwoPhase(ctx, s)
 	}
-	return t.commitPlain(ctx, append(writers, readers...))
+	return t.commitPlain(ctx, s)
 }
 
 // Rollback ends the block and undoes its changes on all nodes.
@@ -71,10 +74,12 @@ const rollbackTimeout = 30 * time.Second
 
 // drain ends a statement that was left running and reads the rest of its answer.
 func (t *Tx) drain(ctx context.Context, p *participant) {
-	if p.conn.Pending() == 0 || p.conn.Err() != nil {
+	switch {
+	case p.conn.Idle() || p.conn.Err() != nil:
 		return
-	}
-	if p.conn.Flush() == nil && p.conn.Cancel(ctx) != nil {
+	case p.conn.Pending() == 0:
+		p.conn.Sync()
+	case p.conn.Flush() == nil && p.conn.Cancel(ctx) != nil:
 		p.conn.Abandon()
 	}
 	for p.conn.Pending() > 0 && p.conn.Err() == nil {
@@ -82,67 +87,29 @@ func (t *Tx) drain(ctx context.Context, p *participant) {
 	}
 }
 
-// sides tells who wrote. With several participants, those not known to have written are asked whether they did after all (a
-// function may have), unless the block is read-only: to commit a writer as if it had only read could lose its half.
-func (t *Tx) sides(ctx context.Context) (writers, readers []*participant, err error) {
-	var unsure []*participant
+// quiesce reads what is left of the answers to earlier statements, whose failure fails the commit.
+func (t *Tx) quiesce(ctx context.Context) (failure error) {
 	for _, p := range t.participants {
-		if t.wrote(p.group) {
-			writers = append(writers, p)
-		} else {
-			unsure = append(unsure, p)
+		if p.conn.Pending() == 0 && !p.conn.Idle() && !p.conn.Buffered() {
+			p.conn.Sync()
+		}
+		for p.conn.Pending() > 0 && p.conn.Err() == nil {
+			if _, err := p.conn.Collect(ctx); err != nil {
+				failure = err
+			}
 		}
 	}
-	if len(t.participants) < 2 || strings.Contains(strings.ToUpper(t.begin), "READ ONLY") {
-		return writers, unsure, nil
-	}
-	for _, p := range unsure {
-		p.conn.SendQuery("SELECT 1 WHERE pg_catalog.pg_current_xact_id_if_assigned() IS NOT NULL")
-		p.conn.Flush()
-	}
-	for _, p := range unsure {
-		results, failure := p.conn.Collect(ctx)
-		switch {
-		case failure != nil:
-			err = failure
-		case len(results) == 1 && len(results[0].Rows) == 1:
-			writers = append(writers, p)
-		default:
-			readers = append(readers, p)
-		}
-	}
-	return writers, readers, err
-}
-
-// commitPlain commits where at most the first participant has written.
-func (t *Tx) commitPlain(ctx context.Context, all []*participant) (string, error) {
-	answers, crash := t.exchange(ctx, "commit", all, "COMMIT")
-	if crash != nil {
-		return "", crash
-	}
-	for i, a := range answers {
-		switch {
-		case a.lost && i == 0:
-			return "", unknownOutcome("Node "+all[i].conn.Address().String()+" was lost before it answered COMMIT.", "")
-		case a.err != nil && (i == 0 || !t.wrote(all[0].group)):
-			return "", a.err
-		case a.err != nil:
-			t.manager.config.Log.Warn("a node that only read failed to commit", "group", all[i].group, "error", a.err)
-		case a.tag == "ROLLBACK" && i == 0:
-			return "ROLLBACK", nil
-		}
-	}
-	return "COMMIT", nil
+	return failure
 }
 
 // commitTwoPhase commits where several have written.
-func (t *Tx) commitTwoPhase(ctx context.Context, writers, readers []*participant) error {
-	decider, others := chooseDecider(writers)
+func (t *Tx) commitTwoPhase(ctx context.Context, s sides) error {
+	decider, others := chooseDecider(s.writers)
 	gid := t.manager.newGID(decider.group)
 	defer t.manager.forgetGID(gid)
 
 	// Readers commit along with the preparation, while their failure still can make the whole transaction fail.
-	answers, crash := t.prepare(ctx, gid, others, readers)
+	answers, crash := t.prepare(ctx, gid, others, s.readers)
 	if crash != nil {
 		return crash
 	}
@@ -168,7 +135,10 @@ func (t *Tx) commitTwoPhase(ctx context.Context, writers, readers []*participant
 		}
 		return err
 	}
-	return t.finish(ctx, gid, decider, others)
+	if crash := t.finish(ctx, gid, decider, others); crash != nil {
+		return crash
+	}
+	return t.commitLate(ctx, s.late)
 }
 
 // chooseDecider takes the coordinator if it has written, because session state (temporary tables, notifications) may keep its

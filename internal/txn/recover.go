@@ -120,18 +120,18 @@ type preparedTransaction struct {
 
 // prepared lists the prepared transactions on a node that look like ours.
 func (m *Manager) prepared(ctx context.Context, n Node) ([]preparedTransaction, error) {
-	results, err := m.run(ctx, n.Address, m.config.Admin.Database, `SELECT gid, (extract(epoch FROM clock_timestamp() - prepared) * 1000)::bigint
+	results, err := m.run(ctx, n.Address, m.config.Admin.Database, `SELECT gid, (extract(epoch FROM clock_timestamp() - prepared) * 1000000)::bigint
 		FROM pg_catalog.pg_prepared_xacts WHERE database = current_database() AND starts_with(gid, '`+gidPrefix+`')`)
 	if err != nil {
 		return nil, err
 	}
 	var found []preparedTransaction
 	for _, row := range results[0].Rows {
-		ms, err := strconv.ParseInt(string(row[1]), 10, 64)
+		us, err := strconv.ParseInt(string(row[1]), 10, 64)
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, preparedTransaction{string(row[0]), time.Duration(ms) * time.Millisecond})
+		found = append(found, preparedTransaction{string(row[0]), time.Duration(us) * time.Microsecond})
 	}
 	sort.Slice(found, func(i, j int) bool { return found[i].gid < found[j].gid })
 	return found, nil

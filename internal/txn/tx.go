@@ -103,7 +103,7 @@ func (t *Tx) status() byte {
 
 // lost tells whether the node is not in the block although everything sent to it has been answered.
 func (p *participant) lost() bool {
-	return p.conn.Err() == nil && p.conn.Pending() == 0 && !p.conn.Buffered() && p.conn.TxStatus() == 'I'
+	return p.conn.Err() == nil && p.conn.Idle() && p.conn.TxStatus() == 'I'
 }
 
 // Fail marks the open block as failed, for an error that no node reported.

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/trunkline/trunkline/internal/backend"
 )
 
@@ -91,6 +92,68 @@ func TestReadersAndSecretWriters(t *testing.T) {
 		t.Fatal(got)
 	}
 	c.clean()
+}
+
+// A notification is sent only if the writers' changes came to be.
+func TestNotificationWaitsForTheDecision(t *testing.T) {
+	c := newCluster(t)
+	insert(t, c.session(), 1, 1)
+	listener := c.session()
+	var got int
+	listener.OnAsync(func(_ int32, m backend.Message) {
+		if m.Type == 'A' {
+			got++
+		}
+	})
+	if _, err := listener.Pin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	run(t, listener, 0, "LISTEN ch")
+	for want, groups := range [][]int32{{1}, {1, 2}, {2}} {
+		tx := c.session()
+		tx.Begin("BEGIN")
+		run(t, tx, 0, "NOTIFY ch")
+		for _, g := range groups {
+			insert(t, tx, g, 1) // breaks the deferred constraint of node 1
+		}
+		_, err := tx.Commit(t.Context())
+		if want = want / 2; (err == nil) != (want == 1) {
+			t.Fatal(err)
+		}
+		run(t, listener, 0, "SELECT 1")
+		if got != want {
+			t.Fatalf("%d notifications, want %d", got, want)
+		}
+	}
+}
+
+// A block left in the middle of the extended protocol ends cleanly all the same.
+func TestUnsyncedMessages(t *testing.T) {
+	c := newCluster(t)
+	for _, text := range []string{"INSERT INTO t VALUES (1)", "SELECT 1/0"} {
+		tx := c.session()
+		tx.Begin("BEGIN")
+		conn, err := tx.Conn(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx.MarkWrite(1)
+		conn.Send(&pgproto3.Parse{Query: text})
+		conn.Send(&pgproto3.Bind{})
+		conn.Send(&pgproto3.Execute{})
+		if err := conn.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if tx.Status() != 'T' {
+			t.Fatalf("status %c", tx.Status())
+		}
+		if _, err := tx.Commit(t.Context()); (err == nil) != (text[0] == 'I') {
+			t.Fatal(err)
+		}
+		if got := c.rows(); got != "|1|" {
+			t.Fatal(got)
+		}
+	}
 }
 
 func TestSavepoints(t *testing.T) {
