@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/trunkline/trunkline/internal/backend"
+	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/copyfmt"
 )
 
@@ -147,28 +148,77 @@ const (
 	copyPending = 2 // batches that a node may have been sent without having answered
 )
 
-// node gives the goroutine of a node, which it starts when first asked for.
+// node gives the goroutine of a node. The first time, the node joins the transaction; so, then, does every other node that has rows
+// waiting. For that moment all goroutines rest, because joining looks at the state of all the transaction's connections.
 func (in *copyIn) node(ctx context.Context, group int32) (*copyNode, error) {
 	if n := in.nodes[group]; n != nil {
 		return n, nil
 	}
-	conn, err := in.env.Tx.Conn(ctx, group)
-	if err != nil {
+	for _, n := range in.nodes {
+		if err := n.do(func(*backend.Conn) error { return nil }); err != nil {
+			return nil, err
+		}
+	}
+	conns := map[int32]*backend.Conn{}
+	join := func(group int32) (err error) {
+		if in.nodes[group] == nil && conns[group] == nil {
+			conns[group], err = in.env.Tx.Conn(ctx, group)
+		}
+		return err
+	}
+	if err := join(group); err != nil {
 		return nil, err
 	}
-	in.env.Tx.MarkWrite(group)
-	n := &copyNode{in: in, group: group, conn: conn, work: make(chan copyWork, copyQueue), done: make(chan struct{})}
-	in.nodes[group] = n
-	go n.run(ctx)
-	return n, nil
+	for _, target := range in.targets {
+		if target.batch == nil {
+			continue
+		}
+		for _, group := range target.nodes {
+			if err := join(group); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for group, conn := range conns {
+		in.env.Tx.MarkWrite(group)
+		if group != catalog.CoordinatorGroup {
+			in.restore = append(in.restore, oneAtATime(conn, &in.notices))
+		}
+		n := &copyNode{in: in, group: group, conn: conn, work: make(chan copyWork, copyQueue), done: make(chan struct{})}
+		in.nodes[group] = n
+		go n.run(ctx)
+	}
+	return in.nodes[group], nil
 }
+
+// oneAtATime makes the handing on of a connection's notices wait for mu, since what takes them is the session's, which is not
+// prepared for several goroutines. The returned function undoes it.
+func oneAtATime(conn *backend.Conn, mu *sync.Mutex) (undo func()) {
+	own := conn.OnAsync
+	if own == nil {
+		return nothing
+	}
+	conn.OnAsync = func(m backend.Message) {
+		mu.Lock()
+		defer mu.Unlock()
+		own(m)
+	}
+	return func() { conn.OnAsync = own }
+}
+
+func nothing() {}
 
 // onCoordinator runs something on the transaction's connection to the coordinator, between batches if it holds shards too.
 func (in *copyIn) onCoordinator(f func(*backend.Conn) error) error {
-	n := in.nodes[0]
+	n := in.nodes[catalog.CoordinatorGroup]
 	if n == nil {
 		return f(in.coordinator)
 	}
+	return n.do(f)
+}
+
+// do runs something on the node's connection once all batches before it have been answered.
+func (n *copyNode) do(f func(*backend.Conn) error) error {
 	finished := make(chan error, 1)
 	n.work <- copyWork{call: f, finished: finished}
 	return <-finished

@@ -206,7 +206,7 @@ func (in *copyIn) routeAll(ctx context.Context, rows []copyfmt.Row, drawn [][]in
 // askHashes has the coordinator hash values of the distribution column. Where a value is not valid and errors are to be ignored,
 // any shard will do, since it ignores the row.
 func (in *copyIn) askHashes(ctx context.Context, values [][]byte) (hashes []int32, valid []bool, err error) {
-	if in.options.format == copyfmt.Binary {
+	if in.options.format == copyfmt.Binary && !isText(in.key.TypeOID) {
 		return nil, nil, sql.Unsupported("cannot COPY binary data into a table distributed by a column of type "+in.key.SQLType,
 			"The gateway cannot hash this type's binary format.", "Use text or CSV format.")
 	}
@@ -298,6 +298,9 @@ func constantDefault(c *catalog.Column) bool {
 	// 'now'::text stays what it is, but as a date it does not.
 	return len(key) == 1 && key[0] <= 1+byte(sql.LiteralBits) && (key[0] != 1+byte(sql.LiteralString) || !isTime(c.TypeOID))
 }
+
+// isText tells whether a type's binary format is its text.
+func isText(oid uint32) bool { return oid == 19 || oid == 25 || oid == 1042 || oid == 1043 }
 
 func isTime(oid uint32) bool {
 	switch oid {

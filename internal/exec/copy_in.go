@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -45,6 +46,8 @@ type copyIn struct {
 	held    heldRows
 
 	coordinator *backend.Conn
+	notices     sync.Mutex
+	restore     []func() // undoes what was done to connections
 	count       int64
 }
 
@@ -88,6 +91,12 @@ func (in *copyIn) run(ctx context.Context) error {
 	if in.coordinator, err = in.env.Tx.Conn(ctx, catalog.CoordinatorGroup); err != nil {
 		return err
 	}
+	in.restore = append(in.restore, oneAtATime(in.coordinator, &in.notices))
+	defer func() {
+		for _, undo := range in.restore {
+			undo()
+		}
+	}()
 	response, err := in.check(ctx)
 	if err != nil {
 		return err

@@ -67,13 +67,28 @@ func (out *copyOut) run(ctx context.Context, text string, tasks []copyTask) (str
 		}
 		byNode[t.node] = append(byNode[t.node], t.text)
 	}
+	// All connections are taken first, because taking one looks at the state of the others.
+	conns := make([]*backend.Conn, len(nodes))
+	for i, node := range nodes {
+		conn, release, err := out.env.Tx.Borrow(ctx, node)
+		if err != nil {
+			return "", err
+		}
+		defer release()
+		conns[i] = conn
+	}
 	var mu sync.Mutex // of the client and count
 	var count int64
+	inBlock := out.env.Tx.InBlock()
 	group, groupCtx := errgroup.WithContext(ctx)
-	for _, node := range nodes {
+	for i, conn := range conns {
 		group.Go(func() error {
+			defer oneAtATime(conn, &mu)()
 			w := &copyWriter{mu: &mu, client: out.client}
-			n, err := out.node(groupCtx, node, byNode[node], w)
+			n, err := out.node(groupCtx, conn, byNode[nodes[i]], w)
+			if err != nil {
+				drainCopy(ctx, conn, inBlock)
+			}
 			if failed := w.flush(); err == nil {
 				err = failed
 			}
@@ -133,15 +148,7 @@ func (out *copyOut) begin(ctx context.Context, text string) error {
 }
 
 // node runs a node's tasks, all sent at once, and passes their rows on.
-func (out *copyOut) node(ctx context.Context, node int32, texts []string, w *copyWriter) (count int64, err error) {
-	conn, release, err := out.env.Tx.Borrow(ctx, node)
-	if err != nil {
-		return 0, err
-	}
-	defer func() {
-		drainCopy(conn, err)
-		release()
-	}()
+func (out *copyOut) node(ctx context.Context, conn *backend.Conn, texts []string, w *copyWriter) (count int64, err error) {
 	for _, text := range texts {
 		conn.SendQuery(text)
 	}
@@ -155,15 +162,22 @@ func (out *copyOut) node(ctx context.Context, node int32, texts []string, w *cop
 	return count, nil
 }
 
-// drainCopy reads what is left after a failure. The node has been asked to stop already, since the context has ended.
-func drainCopy(conn *backend.Conn, err error) {
-	if err == nil || conn.Err() != nil || conn.Pending() == 0 {
+// drainCopy deals with what a failure leaves unread. Outside a block the connection is given up, which also ends the node's work.
+func drainCopy(ctx context.Context, conn *backend.Conn, inBlock bool) {
+	if conn.Err() != nil || conn.Pending() == 0 {
 		return
 	}
-	conn.Cancel(context.Background())
+	if !inBlock {
+		conn.Abandon()
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
 	for conn.Pending() > 0 && conn.Err() == nil {
-		if m, err := conn.Receive(context.Background()); err != nil || m.Type == 'Z' && conn.Pending() > 0 {
-			conn.Cancel(context.Background())
+		conn.Cancel(ctx)
+		for unit := conn.Pending(); conn.Pending() == unit && conn.Err() == nil; {
+			if _, err := conn.Receive(ctx); err != nil {
+				return
+			}
 		}
 	}
 }

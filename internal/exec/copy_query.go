@@ -3,7 +3,9 @@ package exec
 import (
 	"context"
 	"strings"
+	"unicode/utf8"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/plan"
 	"github.com/trunkline/trunkline/internal/sql"
@@ -16,7 +18,7 @@ func copyQuery(ctx context.Context, env *Env, stmt sql.Statement, settings plan.
 		return "", sql.Unsupported("cannot COPY the result of a distributed query to a file or program of the server", "",
 			"Use COPY TO STDOUT; psql's \\copy command does, with files of the client.")
 	}
-	text := sql.Parenthesised(stmt.Text)
+	text, at := sql.Parenthesised(stmt.Text)
 	parsed, err := sql.Parse(text)
 	if err != nil || len(parsed) != 1 {
 		return "", sql.Errorf("XX000", "cannot find the query of COPY")
@@ -28,11 +30,16 @@ func copyQuery(ctx context.Context, env *Env, stmt sql.Statement, settings plan.
 	}
 	p, err := plan.Make(parsed[0], bind.Literals, env.Snapshot, settings)
 	if err != nil {
+		if e, ok := err.(*sql.Error); ok && e.Position > 0 {
+			moved := *e
+			moved.Position += utf8.RuneCountInString(stmt.Text[:at])
+			err = &moved
+		}
 		return "", err
 	}
 	prepared, err := prepareCopy(ctx, env, p, bind, parsed[0])
 	if err != nil {
-		return "", err
+		return "", moveError(err, utf8.RuneCountInString(stmt.Text[:at]))
 	}
 	bind.Fields = prepared.Fields
 	x := &execution{env: env, prepared: prepared, renderer: renderer{plan: p, bind: bind, snapshot: env.Snapshot}}
@@ -49,6 +56,16 @@ func copyQuery(ctx context.Context, env *Env, stmt sql.Statement, settings plan.
 		err = run()
 	}
 	return tag, err
+}
+
+// moveError adds to the position of an error in a part of a statement the number of characters that stand before that part.
+func moveError(err error, characters int) error {
+	if e, ok := err.(*pgconn.PgError); ok && e.Position > 0 {
+		moved := *e
+		moved.Position += int32(characters)
+		return &moved
+	}
+	return err
 }
 
 func prepareCopy(ctx context.Context, env *Env, p *plan.Plan, bind *Bind, stmt sql.Statement) (*Prepared, error) {

@@ -197,6 +197,11 @@ func (f *copyFixture) env() *exec.Env {
 
 func (f *copyFixture) run(text string, client *fakeClient) (string, error) {
 	f.t.Helper()
+	return f.runWith(text, client)
+}
+
+func (f *copyFixture) runWith(text string, client exec.CopyClient) (string, error) {
+	f.t.Helper()
 	statements, err := sql.Parse(text)
 	if err != nil {
 		f.t.Fatalf("%s: %v", text, err)
@@ -509,7 +514,13 @@ func TestCopyTo(t *testing.T) {
 	f.both("copy simpleref (id) from stdin", "1\n2\n", 0)
 	for _, text := range []string{"COPY plain TO STDOUT", "COPY plain (t, k) TO STDOUT (FORMAT csv, HEADER)", "COPY plain TO STDOUT (FORMAT binary)", "COPY simpleref TO STDOUT",
 		"COPY moods TO STDOUT", "COPY moods TO STDOUT (FORMAT binary)", "COPY moods TO STDOUT CSV HEADER", "COPY plain (nothing) TO STDOUT", "COPY plain TO STDOUT (FORMAT csv, QUOTE 'xx')",
-		"COPY (SELECT 1 AS a, 'x' AS b) TO STDOUT (FORMAT csv, HEADER)"} {
+		"COPY (SELECT 1 AS a, 'x' AS b) TO STDOUT (FORMAT csv, HEADER)", "COPY (SELECT k, t FROM plain WHERE k < 2) TO STDOUT",
+		"COPY (SELECT k, upper(t) AS \"Up\" FROM plain WHERE n > 1 OR t IS NULL -- a comment\n) TO STDOUT (FORMAT csv, HEADER)",
+		"COPY (SELECT * FROM plain) TO STDOUT (FORMAT binary)", "COPY (SELECT t FROM plain WHERE k = 1) TO STDOUT",
+		"COPY (SELECT k, t FROM plain ORDER BY k DESC LIMIT 1) TO STDOUT (FORMAT csv, HEADER, FORCE_QUOTE *)",
+		"COPY (SELECT count(*), max(t) AS m FROM plain) TO STDOUT CSV HEADER", "COPY (SELECT p.k, r.name FROM plain p JOIN simpleref r ON r.id = p.k) TO STDOUT",
+		"COPY (SELECT nothing FROM plain) TO STDOUT", "COPY (SELECT k / (k - 1) FROM plain) TO STDOUT", "COPY (SELECT count(*) FROM plain) TO STDOUT (FORMAT binary)",
+		"COPY (DELETE FROM plain WHERE k = 2 RETURNING k, t) TO STDOUT CSV", "COPY (UPDATE plain SET t = 'new' RETURNING t, k) TO STDOUT"} {
 		client := &fakeClient{}
 		tag, err := f.run(text, client)
 		wantTag, want, wantErr := f.onPlain(text, nil)
@@ -572,6 +583,87 @@ func TestCopyInBlock(t *testing.T) {
 		t.Errorf("status %c after %v", f.tx.Status(), err)
 	}
 	f.tx.Rollback(t.Context())
+}
+
+func TestCopyEncoding(t *testing.T) {
+	t.Parallel()
+	f := newCopyFixture(t)
+	check := func(what, text, data string, want ...string) {
+		t.Helper()
+		f.empty("words")
+		tag, err := f.run(text, &fakeClient{data: []byte(data)})
+		if err != nil || tag != fmt.Sprint("COPY ", len(want)) {
+			t.Errorf("%s: %s %s", what, tag, describe(err))
+		}
+		if rows, _ := f.rows("words", "k"); !slices.Equal(rows, want) {
+			t.Errorf("%s: %q, want %q", what, rows, want)
+		}
+	}
+	check("option", "COPY words (k) FROM STDIN (ENCODING 'latin1')", "plain\n", "plain")
+	f.tx.SetSettings(backend.NewSettings(map[string]string{"client_encoding": "latin1"}))
+	check("text", "COPY words (k) FROM STDIN", "\xe9t\xe9\nplain\n\xfc\n", "plain", "été", "ü")
+	header, trailer := "PGCOPY\n\xff\r\n\x00"+strings.Repeat("\x00", 8), "\xff\xff"
+	check("binary", "COPY words (k) FROM STDIN (FORMAT binary)", header+"\x00\x01\x00\x00\x00\x01\xe9"+trailer, "é")
+	check("option utf8", "COPY words (k) FROM STDIN (ENCODING 'utf8')", "été\n", "été")
+	out := &fakeClient{}
+	if tag, err := f.run("COPY words (k) TO STDOUT", out); err != nil || tag != "COPY 1" || out.received(t) != "\xe9t\xe9\n" {
+		t.Errorf("out: %s %v %q", tag, err, out.out.Bytes())
+	}
+	f.tx.SetSettings(backend.NewSettings(map[string]string{"client_encoding": "sjis"}))
+	var own *sql.Error
+	if _, err := f.run("COPY words (k) FROM STDIN", &fakeClient{data: []byte("x\n")}); !errors.As(err, &own) || own.Code != "0A000" {
+		t.Errorf("sjis: %v", err)
+	}
+}
+
+// TestCopyLarge moves rows that are larger than every buffer, and lets the client go away in the middle.
+func TestCopyLarge(t *testing.T) {
+	t.Parallel()
+	f := newCopyFixture(t)
+	var data strings.Builder
+	for i := range 12 {
+		fmt.Fprintf(&data, "%d\t%s\n", i, strings.Repeat(string(rune('a'+i)), 1+i*500_000))
+	}
+	for i := range 5000 {
+		fmt.Fprintf(&data, "%d\tsmall\n", 100+i)
+	}
+	client := &fakeClient{data: []byte(data.String()), chunk: 8192}
+	if tag, err := f.run("COPY plain (k, t) FROM STDIN", client); err != nil || tag != "COPY 5012" {
+		t.Fatalf("%s %v", tag, err)
+	}
+	out := &fakeClient{}
+	if tag, err := f.run("COPY plain (k, t) TO STDOUT", out); err != nil || tag != "COPY 5012" || !sameLines(out.received(t), data.String()) {
+		t.Errorf("%s %v", tag, err)
+	}
+	for _, after := range []int{0, 1, 100, 1 << 20, 8 << 20} {
+		for _, block := range []bool{false, true} {
+			if block {
+				f.tx.Begin("BEGIN")
+			}
+			gone := errors.New("the client is gone")
+			if _, err := f.runWith("COPY plain (k, t) TO STDOUT", &goneClient{after: after, err: gone}); !errors.Is(err, gone) {
+				t.Errorf("%v", err)
+			}
+			f.tx.Rollback(t.Context())
+		}
+	}
+	if tag, err := f.run("COPY plain (k) TO STDOUT", &fakeClient{}); err != nil || tag != "COPY 5012" {
+		t.Errorf("%s %v", tag, err)
+	}
+}
+
+// goneClient takes some bytes and then fails.
+type goneClient struct {
+	fakeClient
+	after int
+	err   error
+}
+
+func (c *goneClient) Write(p []byte) (int, error) {
+	if c.after -= len(p); c.after < 0 {
+		return 0, c.err
+	}
+	return len(p), nil
 }
 
 // BenchmarkCopyFrom loads rows into a distributed table and, for comparison, into a table of one PostgreSQL.

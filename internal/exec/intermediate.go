@@ -48,8 +48,8 @@ func (im *Intermediate) appendSQL(dst []byte, at place) ([]byte, error) {
 	return append(dst, im.inline...), nil
 }
 
-// appendRows writes rows as (SELECT c1::type AS "name", … FROM unnest('{…}'::text[], …) AS _(c1, …)). PostgreSQL estimates the
-// number of rows of such an unnest exactly, and unnest keeps their order.
+// appendRows writes rows as (SELECT c1::type AS "name", … FROM ROWS FROM (unnest('{…}'::text[]), …) AS _(c1, …)). PostgreSQL
+// estimates the number of rows of such an unnest exactly, and unnest keeps their order.
 func (im *Intermediate) appendRows(dst []byte, rows *Spool) ([]byte, error) {
 	if len(im.Names) == 0 {
 		dst = append(dst, "(SELECT FROM generate_series(1, "...)
@@ -89,14 +89,14 @@ func (im *Intermediate) appendRows(dst []byte, rows *Spool) ([]byte, error) {
 		dst = append(dst, " AS "...)
 		dst = appendIdentifier(dst, name)
 	}
-	dst = append(dst, " FROM pg_catalog.unnest("...)
+	dst = append(dst, " FROM ROWS FROM ("...)
 	for i, c := range columns {
 		if i > 0 {
 			dst = append(dst, ", "...)
 		}
-		dst = append(dst, "E'{"...)
+		dst = append(dst, "pg_catalog.unnest(E'{"...)
 		dst = appendEscaped(dst, c)
-		dst = append(dst, "}'::text[]"...)
+		dst = append(dst, "}'::text[])"...)
 	}
 	dst = append(dst, ") AS _("...)
 	for i := range columns {

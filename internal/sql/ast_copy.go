@@ -8,9 +8,9 @@ type CopyStmt = pg.CopyStmt
 // CopyNode makes a Node of a COPY.
 func CopyNode(c *CopyStmt) *Node { return &Node{Node: &pg.Node_CopyStmt{CopyStmt: c}} }
 
-// Parenthesised gives what stands between the first parenthesis of a text and the one that closes it; "" if there is none. The
-// text must be one that Parse accepts.
-func Parenthesised(text string) string {
+// Parenthesised gives what stands between the first parenthesis of a text and the one that closes it, and where that starts; "" if
+// there is none. The text must be one that Parse accepts.
+func Parenthesised(text string) (inner string, at int) {
 	start, depth := -1, 0
 	for i := 0; i >= 0 && i < len(text); {
 		switch c := text[i]; {
@@ -21,14 +21,14 @@ func Parenthesised(text string) string {
 			i++
 		case c == ')':
 			if depth--; depth == 0 && start >= 0 {
-				return text[start:i]
+				return text[start:i], start
 			}
 			i++
 		default:
 			i = skipToken(text, i)
 		}
 	}
-	return ""
+	return "", 0
 }
 
 // skipToken gives the end of what starts at i, as far as that matters for what lies in quotes and comments; -1 if it has none.

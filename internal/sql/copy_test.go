@@ -10,7 +10,7 @@ func TestParenthesised(t *testing.T) {
 		"copy t to stdout": "",
 		"copy (select (":   "",
 	} {
-		if got := Parenthesised(text); got != want {
+		if got, at := Parenthesised(text); got != want || text[at:at+len(got)] != got {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
