@@ -170,11 +170,16 @@ func (t *Tx) prepare(ctx context.Context, gid string, others, readers []*partici
 	return append(prepared, committed...), err
 }
 
+// decisive is what makes a decision: the record, in the decider's own transaction, and its commit. The commit is flushed even if the
+// session has turned synchronous_commit off: a decision lost in a crash after others have acted on it would leave half a
+// transaction.
+const decisive = "INSERT INTO trunkline.commit_record (gid) VALUES ('%s');" +
+	" SELECT pg_catalog.set_config('synchronous_commit', 'on', true) WHERE pg_catalog.current_setting('synchronous_commit') = 'off'; COMMIT"
+
 // decide makes the decision to commit. If the decider's answer is lost it is asked again until the outcome is certain, or the
 // error is 08007.
 func (t *Tx) decide(ctx context.Context, gid string, decider *participant) (committed bool, err error) {
-	text := "INSERT INTO trunkline.commit_record (gid) VALUES ('" + gid + "'); COMMIT"
-	answers, crash := t.exchange(ctx, "decide", []*participant{decider}, text)
+	answers, crash := t.exchange(ctx, "decide", []*participant{decider}, fmt.Sprintf(decisive, gid))
 	if crash != nil {
 		return false, crash
 	}

@@ -107,7 +107,7 @@ func TestNodeDiesAtEveryPoint(t *testing.T) {
 	if testing.Short() {
 		t.Skip("restarts servers many times")
 	}
-	c := onNodes(t, pgtest.Cluster(t, 2, pgtest.Setting("synchronous_commit", "on")))
+	c := onNodes(t, pgtest.Cluster(t, 2, pgtest.Setting("synchronous_commit", "off")))
 	for i, point := range c.pointsOf(1, 2) {
 		for victim := int32(1); victim <= 2; victim++ {
 			t.Run(fmt.Sprintf("%d dies %s", victim, point), func(t *testing.T) {
