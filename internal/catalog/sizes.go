@@ -48,8 +48,8 @@ func (s *Snapshot) SizesQuery(groupID int32) string {
 		return ""
 	}
 	return "SELECT v.id, pg_catalog.pg_relation_size(c), pg_catalog.pg_table_size(c), pg_catalog.pg_total_relation_size(c)" +
-		" FROM pg_catalog.unnest(ARRAY[" + strings.Join(ids, ",") + "]::bigint[], ARRAY[" + strings.Join(names, ",") +
-		"]::text[]) AS v(id, name), LATERAL pg_catalog.to_regclass(v.name) c WHERE c IS NOT NULL"
+		" FROM ROWS FROM (pg_catalog.unnest(ARRAY[" + strings.Join(ids, ",") + "]::bigint[]), pg_catalog.unnest(ARRAY[" + strings.Join(names, ",") +
+		"]::text[])) AS v(id, name), LATERAL pg_catalog.to_regclass(v.name) c WHERE c IS NOT NULL"
 }
 
 // ReadSizes reads a node's answer to SizesQuery.

@@ -30,11 +30,16 @@ type fixture struct {
 	db      string
 	tx      *txn.Tx
 	path    []string
+	manager *txn.Manager
+	super   backend.Identity
 	snap    *catalog.Snapshot
 	nodes   map[int32]backend.Address
 }
 
-func newFixture(t testing.TB) *fixture {
+func newFixture(t testing.TB) *fixture { return newFixtureOf(t, 2) }
+
+// newFixtureOf makes a cluster with that many workers; with none the coordinator holds the shards.
+func newFixtureOf(t testing.TB, workers int) *fixture {
 	t.Helper()
 	nodes := shared.Cluster(t, 2)
 	f := &fixture{t: t, servers: nodes.All(), db: nodes.Database(t), path: []string{"public"}, nodes: map[int32]backend.Address{}}
@@ -42,7 +47,7 @@ func newFixture(t testing.TB) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := backend.Connect(t.Context(), address, identity, options)
+	conn, err := backend.Connect(context.WithoutCancel(t.Context()), address, identity, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +61,32 @@ func newFixture(t testing.TB) *fixture {
 	t.Cleanup(manager.Close)
 	f.Cluster = New(Config{Pools: pools, Manager: manager, ShardCount: 4})
 	f.nodes[0] = address
-	f.tx = manager.New(identity, func(group int32) (backend.Address, error) {
+	f.manager, f.super = manager, identity
+	f.as(identity)
+	f.reload()
+	f.call("citus_set_coordinator_host", "host", address.Host, "port", address.Port)
+	if workers == 0 {
+		f.call("citus_set_node_property", "nodename", address.Host, "nodeport", address.Port, "property", "shouldhaveshards", "value", true)
+	}
+	for _, s := range f.servers[1 : workers+1] {
+		f.addServer(s)
+	}
+	return f
+}
+
+// addServer adds one of the fixture's servers as a worker.
+func (f *fixture) addServer(s *localpg.Server) {
+	f.t.Helper()
+	a, _, _, err := backend.ParseDSN(s.DSN(f.db))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.call("citus_add_node", "nodename", a.Host, "nodeport", a.Port)
+}
+
+// as starts a new session for a user.
+func (f *fixture) as(identity backend.Identity) {
+	f.tx = f.manager.New(identity, func(group int32) (backend.Address, error) {
 		if a, ok := f.nodes[group]; ok {
 			return a, nil
 		}
@@ -65,28 +95,18 @@ func newFixture(t testing.TB) *fixture {
 		}
 		return backend.Address{}, fmt.Errorf("there is no group %d", group)
 	})
-	t.Cleanup(f.tx.Close)
-	f.reload()
-	f.call("citus_set_coordinator_host", "host", address.Host, "port", address.Port)
-	for _, s := range f.servers[1:] {
-		a, _, _, err := backend.ParseDSN(s.DSN(f.db))
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.call("citus_add_node", "nodename", a.Host, "nodeport", a.Port)
-	}
-	return f
+	f.t.Cleanup(f.tx.Close)
 }
 
 // reload loads the snapshot as the session does after each change.
 func (f *fixture) reload() {
 	f.t.Helper()
-	conn, release, err := f.tx.Borrow(f.t.Context(), 0)
+	conn, release, err := f.tx.Borrow(f.ctx(), 0)
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	defer release()
-	if f.snap, err = catalog.Load(f.t.Context(), conn); err != nil {
+	if f.snap, err = catalog.Load(f.ctx(), conn); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -106,7 +126,7 @@ func (f *fixture) tryCall(name string, args ...any) (CallResult, error) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	result, err := f.Call(f.t.Context(), f.tx, f.snap, name, raw)
+	result, err := f.Call(f.ctx(), f.tx, f.snap, name, raw)
 	if err == nil && result.Changed {
 		f.reload()
 	}
@@ -144,12 +164,12 @@ func describeError(err error) string {
 // exec runs SQL on the coordinator as the session does what passes through.
 func (f *fixture) exec(text string) [][]string {
 	f.t.Helper()
-	conn, release, err := f.tx.Borrow(context.WithoutCancel(f.t.Context()), 0)
+	conn, release, err := f.tx.Borrow(f.ctx(), 0)
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	defer release()
-	rows, err := query(f.t.Context(), conn, text)
+	rows, err := query(f.ctx(), conn, text)
 	if err != nil {
 		f.t.Fatalf("%s: %v", text, err)
 	}
@@ -208,7 +228,7 @@ func (f *fixture) tryDDL(text string) (string, error) {
 	if err != nil {
 		f.t.Fatalf("%s: %v", text, err)
 	}
-	tag, err := f.DDL(f.t.Context(), f.tx, f.snap, f.path, statements[0])
+	tag, err := f.DDL(f.ctx(), f.tx, f.snap, f.path, statements[0])
 	if err == nil {
 		f.reload()
 	}
@@ -235,10 +255,10 @@ func fails(t testing.TB, err error, code, text string) {
 }
 
 func (f *fixture) begin()    { f.tx.Begin("BEGIN") }
-func (f *fixture) rollback() { f.tx.Rollback(f.t.Context()); f.reload() }
+func (f *fixture) rollback() { f.tx.Rollback(f.ctx()); f.reload() }
 func (f *fixture) commit() {
 	f.t.Helper()
-	if tag, err := f.tx.Commit(f.t.Context()); err != nil || tag != "COMMIT" {
+	if tag, err := f.tx.Commit(f.ctx()); err != nil || tag != "COMMIT" {
 		f.t.Fatalf("commit: %s %v", tag, err)
 	}
 	f.reload()
@@ -272,3 +292,6 @@ func codeOf(err error) string {
 	}
 	return ""
 }
+
+// ctx lasts through the test's clean-up.
+func (f *fixture) ctx() context.Context { return context.WithoutCancel(f.t.Context()) }

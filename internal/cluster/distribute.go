@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/trunkline/trunkline/internal/backend"
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/cluster/ddl"
 	"github.com/trunkline/trunkline/internal/sql"
@@ -309,37 +310,30 @@ func schemasOf(tree []*definition) []string {
 
 // ensureShardSchemas makes the shard schemas of some schemas in some shard groups, with the rights that the schemas themselves give.
 func (o *operation) ensureShardSchemas(ctx context.Context, schemas []string, shards []shardGroup) error {
-	conn, err := o.coordinator(ctx)
-	if err != nil {
-		return err
-	}
-	user, err := currentUser(ctx, conn)
-	if err != nil {
-		return err
-	}
-	var statements []string
-	for _, schema := range schemas {
-		rows, err := o.query(ctx, `SELECT pg_catalog.pg_get_userbyid(n.nspowner), CASE WHEN a.grantee <> 0 THEN pg_catalog.pg_get_userbyid(a.grantee) END, a.privilege_type, a.is_grantable
-			FROM pg_catalog.pg_namespace n LEFT JOIN pg_catalog.aclexplode(n.nspacl) a ON true WHERE n.nspname = `+sql.QuoteLiteral(schema))
-		if err != nil {
-			return err
-		}
-		marked := strings.TrimSuffix(ddl.MarkedName(schema, "x"), ".x")
-		statements = append(statements, "CREATE SCHEMA IF NOT EXISTS "+marked)
-		var list []grant
-		owner := ""
-		for _, r := range rows {
-			owner = r.text(0)
-			if !r.null(2) || !r.null(3) {
-				list = append(list, grant{Grantee: r.text(1), Privilege: r.text(2), Grantable: r.bool(3)})
+	nodes, held := perNode(shards)
+	return o.onNodes(ctx, nodes, func(ctx context.Context, group int32, conn *backend.Conn) error {
+		var text strings.Builder
+		for _, s := range held[group] {
+			for _, schema := range schemas {
+				fmt.Fprintf(&text, "SELECT trunkline_internal.ensure_shard_schema(%s, %s);\n", sql.QuoteLiteral(schema), sql.QuoteLiteral(catalog.ShardSchema(schema, s.id)))
 			}
 		}
-		if owner != "" && owner != user {
-			statements = append(statements, "ALTER SCHEMA "+marked+" OWNER TO "+sql.QuoteIdentifier(owner))
+		return run(ctx, conn, text.String())
+	})
+}
+
+// dropShardSchemas drops those shard schemas of some schemas in which nothing is left.
+func (o *operation) dropShardSchemas(ctx context.Context, schemas []string, shards []shardGroup) error {
+	nodes, held := perNode(shards)
+	return o.onNodes(ctx, nodes, func(ctx context.Context, group int32, conn *backend.Conn) error {
+		var text strings.Builder
+		for _, s := range held[group] {
+			for _, schema := range schemas {
+				fmt.Fprintf(&text, "SELECT trunkline_internal.drop_shard_schema(%s);\n", sql.QuoteLiteral(catalog.ShardSchema(schema, s.id)))
+			}
 		}
-		statements = append(statements, grants("SCHEMA "+marked, owner, "", list)...)
-	}
-	return o.onShards(ctx, shards, ddl.Script(statements))
+		return run(ctx, conn, text.String())
+	})
 }
 
 // createReferenceTable puts a copy of a table on every node. The coordinator's own copy is the table itself.

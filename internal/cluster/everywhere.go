@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/trunkline/trunkline/internal/backend"
@@ -211,7 +210,7 @@ func (p *propagation) setSchema(ctx context.Context, tree *sql.Node, node *sql.N
 			return nil
 		}
 	}
-	return p.onShards(ctx, shards, ddl.Script([]string{"DROP SCHEMA " + strings.TrimSuffix(ddl.MarkedName(t.schema, "x"), ".x")}))
+	return p.dropShardSchemas(ctx, []string{t.schema}, shards)
 }
 
 // changeOwner carries out ALTER … OWNER TO of what is not a table.

@@ -2,10 +2,13 @@ package cluster
 
 import (
 	"context"
+	"errors"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/trunkline/trunkline/internal/backend"
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/cluster/ddl"
@@ -93,11 +96,37 @@ func (o *operation) onNodes(ctx context.Context, groups []int32, f func(ctx cont
 	g.Wait()
 	for _, err := range errs {
 		if err != nil {
-			return err
+			return o.inUsersNames(err)
 		}
 	}
 	return nil
 }
+
+// inUsersNames puts the user's schemas in place of shard schemas in a node's error, and takes out positions, which are in our text.
+func (o *operation) inUsersNames(err error) error {
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	e := *refused
+	e.Position, e.InternalQuery, e.InternalPosition = 0, "", 0
+	schemas := map[string]bool{}
+	for name := range o.snap.Relations {
+		schemas[name.Schema] = true
+	}
+	for _, field := range []*string{&e.Message, &e.Detail, &e.Hint, &e.Where, &e.SchemaName} {
+		*field = shardSchemaLike.ReplaceAllStringFunc(*field, func(found string) string {
+			if schema := found[:strings.LastIndexByte(found, '_')]; schemas[schema] {
+				return schema
+			}
+			return found
+		})
+	}
+	return &e
+}
+
+// shardSchemaLike finds what may be a shard schema's name; shard ids begin at 102008.
+var shardSchemaLike = regexp.MustCompile(`[\pL\d_]+_[0-9]{6,}\b`)
 
 // runEverywhere runs one text, of one statement or several, on several nodes.
 func (o *operation) runEverywhere(ctx context.Context, groups []int32, text string) error {

@@ -245,7 +245,11 @@ func (o *operation) forget(ctx context.Context, forgotten []spread, tables map[u
 		if err != nil {
 			return err
 		}
-		if err := o.onShards(ctx, shards, dropScript(byColocation[c], c, left)); err != nil {
+		script, emptied := dropScript(byColocation[c], c, left)
+		if err := o.onShards(ctx, shards, script); err != nil {
+			return err
+		}
+		if err := o.dropShardSchemas(ctx, emptied, shards); err != nil {
 			return err
 		}
 	}
@@ -266,24 +270,18 @@ func (o *operation) forget(ctx context.Context, forgotten []spread, tables map[u
 	return nil
 }
 
-// dropScript drops the shards of some tables of one colocation group, and those shard schemas in which nothing is left.
-func dropScript(dropped []spread, colocation int, left map[uint32]spread) ddl.Template {
-	var names, schemas []string
+// dropScript drops the shards of some tables of one colocation group, and tells from which schemas the last one goes.
+func dropScript(dropped []spread, colocation int, left map[uint32]spread) (script ddl.Template, emptied []string) {
+	var names []string
 	for _, t := range dropped {
 		names = append(names, ddl.MarkedName(t.schema, t.name))
-		if !slices.Contains(schemas, t.schema) {
-			schemas = append(schemas, t.schema)
-		}
-	}
-	statements := []string{"DROP TABLE IF EXISTS " + strings.Join(names, ", ") + " CASCADE"}
-	for _, schema := range schemas {
-		used := false
-		for _, t := range left {
-			used = used || t.colocation == colocation && t.schema == schema && !t.reference
+		used := slices.Contains(emptied, t.schema)
+		for _, other := range left {
+			used = used || other.colocation == colocation && other.schema == t.schema && !other.reference
 		}
 		if !used {
-			statements = append(statements, "DROP SCHEMA IF EXISTS "+strings.TrimSuffix(ddl.MarkedName(schema, "x"), ".x")+" CASCADE")
+			emptied = append(emptied, t.schema)
 		}
 	}
-	return ddl.Script(statements)
+	return ddl.Script([]string{"DROP TABLE IF EXISTS " + strings.Join(names, ", ") + " CASCADE"}), emptied
 }

@@ -17,3 +17,41 @@ GRANT SELECT, INSERT ON trunkline.commit_record TO PUBLIC;
 -- not be called from SQL.
 CREATE OR REPLACE FUNCTION trunkline_internal.hash_value(anyelement) RETURNS int LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
 $$ SELECT pg_catalog.hash_record(ROW($1)) $$;
+
+-- Makes a shard schema of a user's schema, with that one's owner and rights, for anybody who may create tables in the schema itself
+-- (which alone would not let them create a schema).
+CREATE OR REPLACE FUNCTION trunkline_internal.ensure_shard_schema(schema text, shard_schema text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  base pg_namespace;
+  item record;
+BEGIN
+  IF EXISTS (SELECT FROM pg_namespace WHERE nspname = shard_schema) THEN
+    RETURN;
+  END IF;
+  SELECT * INTO base FROM pg_namespace WHERE nspname = schema;
+  IF NOT FOUND THEN
+    RAISE invalid_schema_name USING MESSAGE = format('schema "%s" does not exist', schema);
+  END IF;
+  IF NOT has_schema_privilege(session_user, base.oid, 'CREATE') OR shard_schema !~ '_[0-9]+$' OR left(shard_schema, 20) <> left(schema || '_' || substring(shard_schema, '[0-9]+$'), 20) THEN
+    RAISE insufficient_privilege USING MESSAGE = format('permission denied for schema %s', schema);
+  END IF;
+  EXECUTE format('CREATE SCHEMA %I', shard_schema);
+  EXECUTE format('ALTER SCHEMA %I OWNER TO %I', shard_schema, pg_get_userbyid(base.nspowner));
+  IF base.nspacl IS NOT NULL THEN
+    EXECUTE format('REVOKE ALL ON SCHEMA %I FROM %I', shard_schema, pg_get_userbyid(base.nspowner));
+  END IF;
+  FOR item IN SELECT * FROM aclexplode(base.nspacl) LOOP
+    EXECUTE format('GRANT %s ON SCHEMA %I TO %s%s', item.privilege_type, shard_schema,
+      CASE item.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(item.grantee)) END, CASE WHEN item.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END);
+  END LOOP;
+END $$;
+
+-- Drops a shard schema in which nothing is left, for anybody who may create tables in it.
+CREATE OR REPLACE FUNCTION trunkline_internal.drop_shard_schema(shard_schema text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF shard_schema ~ '_[0-9]+$' AND EXISTS (SELECT FROM pg_namespace WHERE nspname = shard_schema AND has_schema_privilege(session_user, oid, 'CREATE')) THEN
+    EXECUTE format('DROP SCHEMA %I RESTRICT', shard_schema);
+  END IF;
+EXCEPTION WHEN dependent_objects_still_exist THEN
+  NULL;
+END $$;
