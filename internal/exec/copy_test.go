@@ -44,6 +44,9 @@ const copyTables = `
 	CREATE TABLE serials (id bigserial, k int, s smallserial, i int GENERATED ALWAYS AS IDENTITY, twice int GENERATED ALWAYS AS (k * 2) STORED);
 	CREATE TABLE byid (id serial PRIMARY KEY, v text);
 	CREATE TABLE "Odd ""name""" ("The Key" varchar(5), "select" int DEFAULT 7, CHECK ("select" > 0));
+	CREATE TABLE parts (k int, d date) PARTITION BY RANGE (d);
+	CREATE TABLE parts_old PARTITION OF parts FOR VALUES FROM (MINVALUE) TO ('2024-01-01');
+	CREATE TABLE parts_new PARTITION OF parts FOR VALUES FROM ('2024-01-01') TO (MAXVALUE);
 	CREATE TABLE ref (id int PRIMARY KEY, name text, made timestamptz DEFAULT clock_timestamp(), r float8 DEFAULT random(), s serial);
 	CREATE TABLE simpleref (id int PRIMARY KEY, name text DEFAULT 'none', s serial);
 `
@@ -103,7 +106,7 @@ func newCopyFixture(t testing.TB) *copyFixture {
 		}
 	}
 	f.reload()
-	for table, column := range map[string]string{"plain": "k", "nullable": "k", "words": "k", "moods": "m", "serials": "k", "byid": "id", "Odd \"name\"": "The Key"} {
+	for table, column := range map[string]string{"plain": "k", "nullable": "k", "words": "k", "moods": "m", "serials": "k", "byid": "id", "parts": "k", "Odd \"name\"": "The Key"} {
 		oid := f.snap.Relations[catalog.Name{Schema: "public", Name: table}].OID
 		f.call("create_distributed_table", map[string]any{"table_name": oid, "distribution_column": column, "colocate_with": "none"})
 	}
@@ -331,6 +334,8 @@ func TestCopyFrom(t *testing.T) {
 		{"byid", "copy byid (v) from stdin (null '5')", "a\nb\nc\n"},
 		{"Odd \"name\"", `copy "Odd ""name""" from stdin`, "abc\t1\nxyz  \t2\na     \t3\n"},
 		{"Odd \"name\"", `copy "Odd ""name""" ("The Key") from stdin csv`, "q\n\"w\"\n"},
+		{"parts", "copy parts from stdin", "1\t2023-05-05\n2\t2024-05-05\n3\t2025-01-01\n"},
+		{"parts", "copy parts_new (d, k) from stdin csv", "2024-05-05,7\n"},
 		{"simpleref", "copy simpleref (id) from stdin", "1\n2\n3\n"},
 		{"simpleref", "copy simpleref (name, id) from stdin csv header", "name,id\na,4\n\"b\nc\",5\n"},
 		{"ref", "copy ref (id, name) from stdin where id > 2", "1\ta\n2\tb\n3\tc\n4\td\n"},
@@ -412,6 +417,7 @@ func TestCopyFromErrors(t *testing.T) {
 		{"ref", "copy ref (id) from stdin", "1\nx\n"},
 		{"serials", "copy serials (id, k) from stdin", "1\t2\nx\t3\n"},
 		{"serials", "copy serials (twice) from stdin", "1\n"},
+		{"parts", "copy parts_new from stdin", "1\t2024-01-01\n2\t2023-12-31\n"},
 	}
 	for _, test := range tests {
 		f.both(test.text, test.data, 4096)
@@ -513,7 +519,7 @@ func TestCopyTo(t *testing.T) {
 	f.both("copy plain from stdin", "1\ta\t1.5\t2024-01-01\n2\t\\N\t\\N\t\\N\n", 0)
 	f.both("copy simpleref (id) from stdin", "1\n2\n", 0)
 	for _, text := range []string{"COPY plain TO STDOUT", "COPY plain (t, k) TO STDOUT (FORMAT csv, HEADER)", "COPY plain TO STDOUT (FORMAT binary)", "COPY simpleref TO STDOUT",
-		"COPY moods TO STDOUT", "COPY moods TO STDOUT (FORMAT binary)", "COPY moods TO STDOUT CSV HEADER", "COPY plain (nothing) TO STDOUT", "COPY plain TO STDOUT (FORMAT csv, QUOTE 'xx')",
+		"COPY moods TO STDOUT", "COPY moods TO STDOUT (FORMAT binary)", "COPY moods TO STDOUT CSV HEADER", "COPY plain (nothing) TO STDOUT", "COPY parts TO STDOUT", "COPY parts_old TO STDOUT", "COPY plain TO STDOUT (FORMAT csv, QUOTE 'xx')",
 		"COPY (SELECT 1 AS a, 'x' AS b) TO STDOUT (FORMAT csv, HEADER)", "COPY (SELECT k, t FROM plain WHERE k < 2) TO STDOUT",
 		"COPY (SELECT k, upper(t) AS \"Up\" FROM plain WHERE n > 1 OR t IS NULL -- a comment\n) TO STDOUT (FORMAT csv, HEADER)",
 		"COPY (SELECT * FROM plain) TO STDOUT (FORMAT binary)", "COPY (SELECT t FROM plain WHERE k = 1) TO STDOUT",
