@@ -35,6 +35,9 @@ func (x *execution) clusterCall(ctx context.Context, op *plan.ClusterCall, out R
 			if err != nil {
 				return "", err
 			}
+			if len(result.Columns) == 1 && i < len(op.Names) {
+				result.Columns = op.Names[i : i+1]
+			}
 			if err := x.results[base+i].take(result); err != nil {
 				return "", err
 			}

@@ -116,7 +116,8 @@ type Empty struct{}
 // Args runs on the coordinator and returns, per row, a jsonb of each call's resolved arguments in the columns call_0, call_1, …
 // Then SQL runs on the coordinator with each call's results in the Intermediate slot of its index.
 type ClusterCall struct {
-	Calls []string // the functions' names
+	Calls []string // the functions' names, as package cluster knows them
+	Names []string // as the client wrote them: the column of a result that is a single value
 	Args  Template
 	SQL   Template
 }

@@ -305,6 +305,7 @@ func (p *planner) clusterCall(calls []*sql.Node) (*Plan, error) {
 		names := sql.Strings(call.GetFuncCall().Funcname)
 		name := names[len(names)-1]
 		plan.Calls = append(plan.Calls, catalog.Surface().Functions[name].Canonical)
+		plan.Names = append(plan.Names, name)
 		twin := sql.Clone(call)
 		twin.GetFuncCall().Funcname = sql.StringNodes("trunkline_call", name)
 		args.TargetList = append(args.TargetList, sql.Target("call_"+itoa(i), twin))

@@ -194,6 +194,21 @@ func (s *session) prepare(ctx context.Context, e *entry, snapshot *catalog.Snaps
 		return err
 	}
 	defer release()
+	if namesSurface(e.plan) {
+		// The client may name what lives in schema trunkline without the schema, which its search_path does not hold.
+		path, ok := s.settings.value("search_path")
+		if !ok {
+			path = s.settings.defaultPath
+		}
+		if err := conn.Apply(ctx, s.settings.current.With("search_path", path+", trunkline, citus"), s.tx.InBlock()); err != nil {
+			return err
+		}
+		defer func() {
+			if conn.Err() == nil && conn.TxStatus() != 'E' {
+				conn.Apply(ctx, s.settings.current, s.tx.InBlock())
+			}
+		}()
+	}
 	bind := &exec.Bind{Text: e.text, Literals: e.literals}
 	e.prepared, err = exec.Prepare(ctx, conn, snapshot, e.plan, bind, declared, e.verb)
 	return err
@@ -224,4 +239,28 @@ func (s *session) borrowCoordinator(ctx context.Context) (*backend.Conn, func(),
 // planKeyOf writes what planning depends on besides text and catalog.
 func planKeyOf(database string, path []string) string {
 	return database + "\x00" + strings.Join(path, "\x01") + "\x00"
+}
+
+// namesSurface tells whether a plan reads or calls what lives in schema trunkline.
+func namesSurface(p *plan.Plan) bool {
+	var templates []plan.Template
+	for i := range p.Subplans {
+		templates = append(templates, p.Subplans[i].SQL)
+	}
+	switch op := p.Root.(type) {
+	case *plan.ClusterCall:
+		return true
+	case *plan.Coordinator:
+		templates = append(templates, op.SQL)
+	case *plan.Gather:
+		templates = append(templates, op.SQL)
+	}
+	for _, t := range templates {
+		for _, piece := range t {
+			if piece.Kind == plan.PieceText && strings.Contains(piece.Text, "trunkline.") {
+				return true
+			}
+		}
+	}
+	return false
 }
