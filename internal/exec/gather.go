@@ -55,6 +55,7 @@ func (f *form) hide(n int) {
 	}
 	f.formats = formats
 	f.columns += n
+	f.hidden = n
 }
 
 // gather runs a statement over shard groups and passes all rows on.
@@ -128,6 +129,23 @@ func (x *execution) renderTask(dst []byte, g *plan.Gather, t *task) ([]byte, err
 			return nil, err
 		}
 		dst = append(dst, ')')
+	}
+	for i, k := range g.Merge {
+		// Each arm is sorted, their union is not yet.
+		if i == 0 {
+			dst = append(dst, " ORDER BY "...)
+		} else {
+			dst = append(dst, ", "...)
+		}
+		dst = appendIdentifier(dst, plan.SortColumn(k.Column))
+		if k.Descending {
+			dst = append(dst, " DESC"...)
+		}
+		if k.NullsFirst {
+			dst = append(dst, " NULLS FIRST"...)
+		} else {
+			dst = append(dst, " NULLS LAST"...)
+		}
 	}
 	return dst, nil
 }

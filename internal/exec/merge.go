@@ -13,9 +13,11 @@ type source struct {
 	lane *lane // nil if the rows are kept
 	kept *Spool
 	next int64
+	copy []byte
 
-	raw []byte // the row at hand; nil at the end
-	key [][]byte
+	raw    []byte // the row at hand; nil at the end
+	values [][]byte
+	key    [][]byte // the hidden ones of values
 }
 
 // merge passes on rows of sorted tasks in their common order.
@@ -93,7 +95,8 @@ func (x *execution) advance(ctx context.Context, s *source, f *form, total *tagS
 			return err
 		}
 		s.next++
-		return s.take(raw, f)
+		s.copy = append(s.copy[:0], raw...) // the window cuts rows in place
+		return s.take(s.copy, f)
 	}
 	var failure error
 	for {
@@ -121,12 +124,13 @@ func (x *execution) advance(ctx context.Context, s *source, f *form, total *tagS
 // take makes raw the row at hand. Its key aliases raw, which stays until the source advances.
 func (s *source) take(raw []byte, f *form) error {
 	var err error
-	if s.key, err = splitRow(raw, s.key); err != nil {
+	if s.values, err = splitRow(raw, s.values); err != nil {
 		return err
 	}
-	if f.columns >= 0 && len(s.key) != f.columns {
-		return columnsDiffer(f.columns, len(s.key))
+	if len(s.values) != f.columns {
+		return columnsDiffer(f.columns, len(s.values))
 	}
+	s.key = s.values[f.columns-f.hidden:]
 	s.raw = raw
 	return nil
 }

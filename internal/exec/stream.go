@@ -23,6 +23,7 @@ const drainQuietly = 256 << 10
 type form struct {
 	formats []int16 // result formats as in a Bind message
 	columns int     // the number of columns its rows must have, -1 if it is not known
+	hidden  int     // how many of them, the last, are hidden
 	exact   bool    // the statement is for the coordinator, whose types those of the parameters are
 	reuse   bool    // worth preparing by name: its text will come again
 }

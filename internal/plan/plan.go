@@ -193,7 +193,7 @@ type Value struct {
 	Negative bool // a minus sign stands before the literal
 }
 
-// MergeKey is one hidden column by which sorted streams are merged. exec asks for hidden columns in binary format. Type is one
+// MergeKey is one hidden column (Column counts those only) by which sorted streams are merged. exec asks for hidden columns in binary format. Type is one
 // of those that Go compares exactly as PostgreSQL does: int2, int4, int8, oid, bool, float4, float8, date, timestamp, timestamptz, uuid.
 type MergeKey struct {
 	Column     int
