@@ -471,7 +471,7 @@ func (s *session) sync(ctx context.Context) error {
 	if !s.tx.InBlock() {
 		s.closePortals()
 	}
-	return s.ready()
+	return s.ready(ctx)
 }
 
 // closePortals ends all portals, as the end of a transaction does.

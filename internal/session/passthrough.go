@@ -178,5 +178,5 @@ func (s *session) functionCall(ctx context.Context, m wire.Message) error {
 		}
 		s.report(err)
 	}
-	return s.ready()
+	return s.ready(ctx)
 }

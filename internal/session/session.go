@@ -221,8 +221,15 @@ func cstring(body []byte) (string, error) {
 	return string(body[:len(body)-1]), nil
 }
 
-// ready ends a round: everything is over that does not outlive it, and the client may go on.
-func (s *session) ready() error {
+// ready ends a round: everything is over that does not outlive it, and the client may go on. Before that, what the session has
+// changed of the definitions is made known to the gateway's other sessions: a client that was told of a distributed table may
+// fill it over another connection at once, and its rows must not land in the empty shell.
+func (s *session) ready(ctx context.Context) error {
+	if s.catalog.stale && !s.tx.InBlock() {
+		if _, err := s.snapshot(ctx); err != nil {
+			s.server.log.Warn("reading the catalog after a change of definitions", "error", err)
+		}
+	}
 	return s.client.SendReadyForQuery(s.tx.Status())
 }
 

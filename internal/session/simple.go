@@ -37,7 +37,7 @@ func (s *session) simpleQuery(ctx context.Context, text string) error {
 		}
 		s.closePortals()
 	}
-	return s.ready()
+	return s.ready(ctx)
 }
 
 // gone tells whether an error is of the client's own connection, or the session's end.
