@@ -562,6 +562,9 @@ func (b *block) lookupHere(names []string) (columnID, bool) {
 				unknown = r
 			}
 		}
+		if unknown == nil && systemColumns[column] && len(b.rels) == 1 && b.rels[0].table != nil {
+			unknown = b.rels[0]
+		}
 		if unknown != nil {
 			return columnID{unknown, -1}, true
 		}

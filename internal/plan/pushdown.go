@@ -118,6 +118,9 @@ func (p *planner) pushdownSet(b *block, top bool) (*Gather, *blocker, error) {
 	return &Gather{SQL: t, Coordinator: true}, nil, err
 }
 
+// SortColumn names the hidden column of a task's rows that holds a merge key.
+func SortColumn(i int) string { return "?sort " + itoa(i) + "?" }
+
 // sortItem is one item of ORDER BY, with the expression it means.
 type sortItem struct {
 	by   *sql.SortBy
@@ -143,7 +146,7 @@ func (p *planner) gather(b *block, pruning Pruning, top bool) (*Gather, error) {
 		return p.sortLater(b, pruning)
 	}
 	for i, item := range p.sortItems(b) {
-		sel.TargetList = append(sel.TargetList, sql.Target("?sort "+itoa(i)+"?", sql.Clone(item.expr)))
+		sel.TargetList = append(sel.TargetList, sql.Target(SortColumn(i), sql.Clone(item.expr)))
 		descending := item.by.SortbyDir == sql.SortDesc
 		g.Merge = append(g.Merge, MergeKey{Column: i, Type: p.baseType(p.exprType(b, item.expr)), Descending: descending,
 			NullsFirst: item.by.SortbyNulls == sql.NullsFirst || item.by.SortbyNulls == sql.NullsDefault && descending})
@@ -320,7 +323,7 @@ func (p *planner) fuse(b *block) Fuse {
 	if len(b.sel.LockingClause) > 0 || p.usesSystemColumns(b) {
 		return FuseNone
 	}
-	count, plain := 0, true
+	count, plain, rows := 0, true, false
 	var visit func(b *block)
 	visit = func(b *block) {
 		if b == nil {
@@ -332,6 +335,7 @@ func (p *planner) fuse(b *block) Fuse {
 			switch r.kind {
 			case relDistributed:
 				count++
+				rows = rows || r.wholeRow
 				// The union has no row type of its own, no samples, and no children to leave out.
 				plain = plain && r.node.GetRangeVar() != nil && r.node.GetRangeVar().Inh && !r.wholeRow && !r.table.RowSecurity
 			case relSubquery:
@@ -348,8 +352,8 @@ func (p *planner) fuse(b *block) Fuse {
 	switch {
 	case count == 1 && plain:
 		return FuseTable
-	case len(b.sel.DistinctClause) > 0 && len(b.sel.SortClause) > 0:
-		return FuseNone
+	case rows, len(b.sel.DistinctClause) > 0 && len(b.sel.SortClause) > 0:
+		return FuseNone // rows of different shards are of different row types, which UNION does not unite
 	}
 	return FuseArms
 }

@@ -83,14 +83,6 @@ func (c *combiner) replaceRaw(e *sql.Node, outputNames bool) {
 // tableOID puts the user's table in place of tableoid.
 func (c *combiner) tableOID(n *sql.Node, names []string) {
 	id, _, ok := c.b.lookup(names)
-	if !ok {
-		for _, r := range c.b.rels {
-			if r.table != nil && (len(names) == 1 || r.alias == names[0]) {
-				id, ok = columnID{r, -1}, true
-				break
-			}
-		}
-	}
 	if !ok || id.rel.table == nil {
 		c.failed = true
 		return
