@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/cluster/ddl"
 	"github.com/trunkline/trunkline/internal/sql"
 )
@@ -68,14 +69,29 @@ func (p *propagation) alterTable(ctx context.Context, tree *sql.Node, n *sql.Alt
 	if err := p.validate(ctx, after); err != nil {
 		return err
 	}
-	statements, err := p.alterStatements(ctx, tree, n, t, before, after)
+	work, err := p.alterStatements(ctx, tree, n, t, before, after)
 	if err != nil {
 		return err
 	}
-	if err := p.out(ctx, t.table, ddl.Script(statements)); err != nil {
+	if err := p.out(ctx, t.table, ddl.Script(work.first)); err != nil {
+		return err
+	}
+	for _, c := range work.drawn {
+		if err := p.drawValues(ctx, t, after[0], c); err != nil {
+			return err
+		}
+	}
+	if err := p.out(ctx, t.table, ddl.Script(work.then)); err != nil {
 		return err
 	}
 	return p.definitionsChanged(ctx)
+}
+
+// alteration is what ALTER TABLE means for a shard.
+type alteration struct {
+	first []string
+	drawn []column // new columns whose values in existing rows a sequence gives, between first and then
+	then  []string
 }
 
 // refuseSpreadParent refuses to tie a local table to a distributed or reference one by inheritance.
@@ -136,12 +152,12 @@ func (p *propagation) validate(ctx context.Context, tree []*definition) error {
 
 // alterStatements writes what ALTER TABLE means for a shard: first the subcommands that need no more than another table name,
 // and new columns; then the constraints that are there now and were not before.
-func (p *propagation) alterStatements(ctx context.Context, tree *sql.Node, n *sql.AlterTableStmt, t *target, before, after []*definition) ([]string, error) {
+func (p *propagation) alterStatements(ctx context.Context, tree *sql.Node, n *sql.AlterTableStmt, t *target, before, after []*definition) (alteration, error) {
 	g := newGenerator(after, !t.table.reference)
 	for oid, s := range p.spread {
 		g.distributed[oid] = !s.reference
 	}
-	var later []string
+	var work alteration
 	var kept []*sql.Node
 	dropped := map[string]bool{}
 	for _, node := range n.Cmds {
@@ -152,12 +168,11 @@ func (p *propagation) alterStatements(ctx context.Context, tree *sql.Node, n *sq
 			if before[0].column(name) != nil && !dropsColumn(n, name) {
 				continue // IF NOT EXISTS
 			}
-			add, then, err := p.addColumn(ctx, t, after, name)
+			add, err := p.addColumn(ctx, t, after, name, &work)
 			if err != nil {
-				return nil, err
+				return work, err
 			}
 			kept = append(kept, add...)
-			later = append(later, then...)
 			continue
 		case sql.AlterColumnDefault:
 			c := after[0].column(cmd.Name)
@@ -181,23 +196,22 @@ func (p *propagation) alterStatements(ctx context.Context, tree *sql.Node, n *sq
 		}
 		kept = append(kept, node)
 	}
-	var statements []string
 	if len(kept) > 0 {
 		n.Cmds = kept
 		t.requalify(n.Relation)
 		text, err := sql.Deparse(tree)
 		if err != nil {
-			return nil, fmt.Errorf("writing the statement for the shards: %w", err)
+			return work, fmt.Errorf("writing the statement for the shards: %w", err)
 		}
-		statements = append(statements, text)
+		work.first = append(work.first, text)
 	}
-	statements = append(statements, later...)
 	was := map[uint32]*definition{}
 	for _, d := range before {
 		was[d.OID] = d
 	}
 	added, err := g.newConstraints(after, was, dropped)
-	return append(statements, added...), err
+	work.then = append(work.then, added...)
+	return work, err
 }
 
 // nameConstraint gives an unnamed constraint made from an index the name it has got.
@@ -268,35 +282,92 @@ func (g *generator) newConstraints(after []*definition, was map[uint32]*definiti
 }
 
 // addColumn writes a new column for the shards. Existing rows get the value that PostgreSQL gave those of the shell when it added
-// the column: the default evaluated once, so that now() is the same on all nodes.
-func (p *propagation) addColumn(ctx context.Context, t *target, after []*definition, name string) (commands []*sql.Node, later []string, err error) {
+// the column: the default evaluated once, so that now() is the same on all nodes. What must follow goes into work.
+func (p *propagation) addColumn(ctx context.Context, t *target, after []*definition, name string, work *alteration) ([]*sql.Node, error) {
 	d := after[0]
 	c := *d.column(name)
+	g := newGenerator(after, !t.table.reference)
+	alter := "ALTER TABLE " + g.table(d) + " ALTER COLUMN " + sql.QuoteIdentifier(name)
 	if c.FromSequence || c.Identity != "" {
-		if err := p.mustBeEmpty(ctx, t, name); err != nil {
-			return nil, nil, err
+		if t.table.reference {
+			return nil, sql.Unsupported(fmt.Sprintf("cannot add column %q, which a sequence fills, to reference table %q", name, t.name), "",
+				"Add the column without the default, fill it, and then set the default.")
 		}
+		if c.NotNull {
+			c.NotNull = false
+			work.then = append(work.then, alter+" SET NOT NULL")
+		}
+		work.drawn = append(work.drawn, c)
 	}
 	missing, err := p.missingValue(ctx, after, name)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	g := newGenerator(after, !t.table.reference)
 	if missing != nil && c.Generated == "" {
-		alter := "ALTER TABLE " + g.table(d) + " ALTER COLUMN " + sql.QuoteIdentifier(name)
 		if c.Default == "" || c.FromSequence {
-			later = append(later, alter+" DROP DEFAULT")
+			work.then = append(work.then, alter+" DROP DEFAULT")
 		} else {
-			later = append(later, alter+" SET DEFAULT "+c.Default)
+			work.then = append(work.then, alter+" SET DEFAULT "+c.Default)
 		}
 		c.Default, c.FromSequence = sql.QuoteLiteral(*missing)+"::"+c.Type, false
 	}
-	later = append(later, g.columnSettings(d, c)...)
+	work.then = append(work.then, g.columnSettings(d, c)...)
 	parsed, err := sql.Parse("ALTER TABLE t ADD COLUMN " + columnText(c))
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return parsed[0].Tree.GetAlterTableStmt().GetCmds(), later, nil
+	return parsed[0].Tree.GetAlterTableStmt().GetCmds(), nil
+}
+
+// drawValues gives each existing row of a table's shards its value of a new column that a sequence fills, as ADD COLUMN does on
+// one PostgreSQL. The values come from the coordinator, where the sequence is.
+func (p *propagation) drawValues(ctx context.Context, t *target, d *definition, c column) error {
+	value := c.Default
+	if c.Identity != "" {
+		value = fmt.Sprintf("pg_catalog.nextval(pg_catalog.pg_get_serial_sequence(%s, %s)::regclass)", sql.QuoteLiteral(d.qualified()), sql.QuoteLiteral(c.Name))
+	}
+	shards, err := p.shardGroups(ctx, t.table.colocation)
+	if err != nil {
+		return err
+	}
+	conn, err := p.coordinator(ctx)
+	if err != nil {
+		return err
+	}
+	tree, err := describeTree(ctx, conn, d.OID)
+	if err != nil {
+		return err
+	}
+	for _, leaf := range tree {
+		if leaf.Kind == "p" {
+			continue
+		}
+		for _, s := range shards {
+			conn, err := p.tx.Conn(ctx, s.group)
+			if err != nil {
+				return err
+			}
+			shard := qualify(catalog.ShardSchema(leaf.Schema, s.id), leaf.Name)
+			rows, err := query(ctx, conn, "SELECT count(*) FROM "+shard)
+			if err != nil {
+				return err
+			}
+			if rows[0].int(0) == 0 {
+				continue
+			}
+			drawn, err := p.query(ctx, fmt.Sprintf("SELECT pg_catalog.array_agg(%s) FROM pg_catalog.generate_series(1, %d)", value, rows[0].int(0)))
+			if err != nil {
+				return err
+			}
+			err = run(ctx, conn, fmt.Sprintf(`UPDATE %s t SET %s = v.value FROM (SELECT ctid AS place, row_number() OVER () AS n FROM %s) r,
+				ROWS FROM (pg_catalog.unnest(%s::%s[])) WITH ORDINALITY v (value, n) WHERE v.n = r.n AND t.ctid = r.place`,
+				shard, sql.QuoteIdentifier(c.Name), shard, sql.QuoteLiteral(drawn[0].text(0)), c.Type))
+			if err != nil {
+				return p.inUsersNames(err)
+			}
+		}
+	}
+	return nil
 }
 
 // missingValue gives the value that rows from before a column was added have in it, nil for NULL or if rows were rewritten.
@@ -317,31 +388,4 @@ func (p *propagation) missingValue(ctx context.Context, after []*definition, nam
 		}
 	}
 	return nil, nil
-}
-
-// mustBeEmpty refuses to add a column that a sequence fills to a table that has rows: each would need its own value.
-func (p *propagation) mustBeEmpty(ctx context.Context, t *target, name string) error {
-	if t.table.reference {
-		return sql.Unsupported(fmt.Sprintf("cannot add column %q, which a sequence fills, to reference table %q", name, t.name), "",
-			"Add the column without the default, fill it, and then set the default.")
-	}
-	shards, err := p.shardGroups(ctx, t.table.colocation)
-	if err != nil {
-		return err
-	}
-	for _, s := range shards {
-		conn, err := p.tx.Conn(ctx, s.group)
-		if err != nil {
-			return err
-		}
-		rows, err := query(ctx, conn, "SELECT EXISTS (SELECT FROM "+ddl.NewTemplate(ddl.MarkedName(t.schema, t.name)).For(s.id)+")")
-		if err != nil {
-			return err
-		}
-		if rows[0].bool(0) {
-			return sql.Unsupported(fmt.Sprintf("cannot add column %q, which a sequence fills, to distributed table %q, which has rows", name, t.name), "",
-				"Add the column without the default, fill it, and then set the default.")
-		}
-	}
-	return nil
 }

@@ -78,6 +78,15 @@ func TestAlterTable(t *testing.T) {
 			t.Fatalf("after %s", statement)
 		}
 	}
+	f.ddl("ALTER TABLE purchases ADD COLUMN seq bigserial, ADD COLUMN ident int GENERATED ALWAYS AS IDENTITY")
+	drawn := map[string]bool{}
+	for _, r := range f.shards("purchases", "SELECT seq, ident FROM %s") {
+		drawn[r[0]+"s"], drawn[r[1]+"i"] = true, true
+	}
+	if len(drawn) != 1000 || !drawn["1s"] || !drawn["500i"] {
+		t.Errorf("new serial columns hold %d values", len(drawn))
+	}
+	f.sameDefinition("purchases")
 	f.sameDefinition("cust")
 	if got := f.shards("purchases", "SELECT count(*), min(at) FROM %s"); len(got) != 4 || got[0][1] != got[1][1] || got[0][1] != got[3][1] {
 		t.Errorf("now() as a new column's default gives %v", got)
@@ -185,7 +194,7 @@ func TestRefusals(t *testing.T) {
 	fails(t, ddl("CREATE UNIQUE INDEX CONCURRENTLY bad ON orders (id)"), "0A000", "must include")
 	fails(t, ddl("ALTER TABLE orders ADD FOREIGN KEY (id) REFERENCES uniq"), "0A000", "local table")
 	fails(t, ddl("ALTER TABLE orders ADD FOREIGN KEY (id) REFERENCES cust"), "0A000", "same position")
-	fails(t, ddl("ALTER TABLE orders ADD COLUMN s serial"), "0A000", "sequence")
+	fails(t, ddl("ALTER TABLE kinds ADD COLUMN s serial"), "0A000", "sequence")
 	fails(t, ddl("ALTER TABLE orders ADD COLUMN n int NOT NULL"), "23502", "null")
 	fails(t, ddl("ALTER TABLE orders ADD CHECK (amount < 100)"), "23514", "violated")
 	fails(t, ddl("ALTER TABLE nothere ADD COLUMN n int"), "42P01", "does not exist")
