@@ -84,7 +84,10 @@ func (c *Cluster) Call(ctx context.Context, tx *txn.Tx, snap *catalog.Snapshot, 
 // calls are the functions by their names; master_x stands for citus_x where it is not listed.
 var calls = map[string]call{
 	"create_distributed_table":                     transactional(createDistributedTable),
+	"create_distributed_table_concurrently":        transactional(createDistributedTable), // which blocks writes to the table meanwhile
 	"create_reference_table":                       transactional(createReferenceTable),
+	"alter_distributed_table":                      transactional(alterDistributedTable),
+	"update_distributed_table_colocation":          transactional(updateColocation),
 	"undistribute_table":                           transactional(undistributeTable),
 	"truncate_local_data_after_distributing_table": transactional(truncateLocalData),
 	"citus_add_node":                               transactional(addNode),

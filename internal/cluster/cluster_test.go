@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -295,3 +296,12 @@ func codeOf(err error) string {
 
 // ctx lasts through the test's clean-up.
 func (f *fixture) ctx() context.Context { return context.WithoutCancel(f.t.Context()) }
+
+func (f *fixture) oid(table string) uint32 {
+	f.t.Helper()
+	n, err := strconv.ParseUint(f.one("SELECT "+sql.QuoteLiteral(table)+"::regclass::oid"), 10, 32)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return uint32(n)
+}

@@ -59,8 +59,8 @@ func (p *propagation) everywhere(ctx context.Context, tree *sql.Node) error {
 }
 
 // missing are the SQLSTATEs that say that something a statement needs does not exist: undefined_object, undefined_table,
-// undefined_function, undefined_column, invalid_schema_name.
-var missing = []string{"42704", "42P01", "42883", "42703", "3F000"}
+// undefined_function, undefined_column, invalid_schema_name, invalid_catalog_name.
+var missing = []string{"42704", "42P01", "42883", "42703", "3F000", "3D000"}
 
 // elsewhere runs a tree on all nodes but the coordinator.
 func (p *propagation) elsewhere(ctx context.Context, tree *sql.Node, tolerated []string) error {

@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"strconv"
 
 	"github.com/trunkline/trunkline/internal/backend"
 	"github.com/trunkline/trunkline/internal/sql"
@@ -68,18 +67,11 @@ func (o *operation) createColocation(ctx context.Context, shardCount int, c *col
 		return 0, &sql.Error{Code: "55000", Message: "no node may hold shards",
 			Hint: "Add one with citus_add_node(), or let the coordinator hold shards with citus_set_node_property(host, port, 'shouldhaveshards', true)."}
 	}
-	list := "'{"
-	for i := range shardCount {
-		if i > 0 {
-			list += ","
-		}
-		list += strconv.Itoa(int(holders[i%len(holders)]))
+	shards := make([]shardGroup, shardCount)
+	for i := range shards {
+		shards[i].group = holders[i%len(holders)]
 	}
-	rows, err := o.query(ctx, fmt.Sprintf("SELECT trunkline_internal.create_colocation(%s}', %d, %d)", list, c.TypeOID, c.CollationOID))
-	if err != nil {
-		return 0, err
-	}
-	return rows[0].int(0), nil
+	return o.createColocationOn(ctx, shards, c)
 }
 
 // addTable records a table of a colocation group; an empty column makes it a reference table.

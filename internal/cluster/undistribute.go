@@ -34,40 +34,14 @@ func undistributeTable(o *operation, ctx context.Context, args struct {
 		return nil, sql.Unsupported(fmt.Sprintf("cannot undistribute table %q", name), "It has a foreign key to or from a distributed or reference table.",
 			"Use cascade_via_foreign_keys => true to undistribute all tables that foreign keys connect.")
 	}
-	conn, err := o.coordinator(ctx)
+	rows, err := o.query(ctx, fmt.Sprintf("SELECT relispartition FROM pg_catalog.pg_class WHERE oid = %d", args.Table))
 	if err != nil {
 		return nil, err
 	}
-	var all []spread
-	for _, oid := range roots {
-		if oid != args.Table {
-			if _, _, err := o.lockTable(ctx, oid, "undistribute"); err != nil {
-				return nil, err
-			}
-		}
-		tree, err := describeTree(ctx, conn, oid)
-		if err != nil {
-			return nil, err
-		}
-		if tree[0].Parent != 0 {
-			return nil, sql.Unsupported(fmt.Sprintf("cannot undistribute partition %q by itself", tree[0].Name), "", "Call the function for the partitioned table.")
-		}
-		for _, d := range tree {
-			t := tables[d.OID]
-			all = append(all, t)
-			if t.reference || d.Kind == "p" {
-				continue
-			}
-			shards, err := o.shardGroups(ctx, t.colocation)
-			if err != nil {
-				return nil, err
-			}
-			if err := o.gather(ctx, d, shards); err != nil {
-				return nil, err
-			}
-		}
+	if rows[0].bool(0) {
+		return nil, sql.Unsupported(fmt.Sprintf("cannot undistribute partition %q by itself", name), "", "Call the function for the partitioned table.")
 	}
-	if err := o.forget(ctx, all, tables); err != nil {
+	if err := o.bringBack(ctx, roots, tables); err != nil {
 		return nil, err
 	}
 	return void(), nil

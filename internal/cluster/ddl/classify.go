@@ -190,8 +190,10 @@ func (c *scope) object(kind sql.ObjectType, relation *sql.RangeVar, object *sql.
 
 func (c *scope) grant(n *sql.GrantStmt) bool {
 	switch n.Objtype {
-	case sql.ObjectSequence, sql.ObjectDatabase, sql.ObjectLargeObject:
+	case sql.ObjectSequence, sql.ObjectLargeObject:
 		return false
+	case sql.ObjectDatabase: // all nodes serve the cluster in a database of the same name
+		return true
 	case sql.ObjectTable:
 		if n.Targtype == sql.GrantAllInSchema {
 			return c.spread

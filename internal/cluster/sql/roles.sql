@@ -46,5 +46,8 @@ UNION ALL
 UNION ALL
   SELECT 7, e.oid, format('CREATE EXTENSION IF NOT EXISTS %I WITH SCHEMA %I VERSION %L CASCADE', e.extname, n.nspname, e.extversion)
   FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.oid >= 16384
+UNION ALL
+  SELECT 8, a.grantee, format('GRANT %s ON DATABASE %I TO %s', a.privilege_type, d.datname, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+  FROM pg_database d, aclexplode(d.datacl) a WHERE d.datname = current_database()
 ) made
 ORDER BY step, oid
