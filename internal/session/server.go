@@ -13,6 +13,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -196,6 +197,14 @@ func (s *Server) serve(ctx context.Context, socket net.Conn) {
 		return
 	}
 	defer s.endSession(session)
+	defer func() {
+		// A defect met by one session must not end those of others.
+		if failure := recover(); failure != nil {
+			s.log.Error("session ended by an internal error", "error", failure, "stack", string(debug.Stack()))
+			client.SendError(sql.Errorf("XX000", "internal error: %v", failure), wire.SeverityFatal)
+			client.Flush()
+		}
+	}()
 	if err := session.welcome(ctx); err != nil {
 		client.SendError(err, wire.SeverityFatal)
 		client.Flush()
