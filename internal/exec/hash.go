@@ -18,8 +18,8 @@ type Hashes struct {
 }
 
 type hashKey struct {
-	typ, collation uint32
-	text           string
+	key  catalog.Key
+	text string
 }
 
 const (
@@ -31,12 +31,12 @@ const (
 func NewHashes() *Hashes { return &Hashes{known: map[hashKey]int32{}} }
 
 // ask gives the hashes of values in text format, which it has the coordinator compute where it must.
-func (h *Hashes) ask(ctx context.Context, x *execution, c *catalog.Colocation, texts []string) ([]int32, error) {
+func (h *Hashes) ask(ctx context.Context, x *execution, key catalog.Key, texts []string) ([]int32, error) {
 	hashes := make([]int32, len(texts))
 	var missing []int
 	h.mu.Lock()
 	for i, text := range texts {
-		if hash, ok := h.known[hashKey{c.TypeOID, c.Collation, text}]; ok {
+		if hash, ok := h.known[hashKey{key, text}]; ok && !x.env.ForeignEncoding {
 			hashes[i] = hash
 		} else {
 			missing = append(missing, i)
@@ -46,11 +46,11 @@ func (h *Hashes) ask(ctx context.Context, x *execution, c *catalog.Colocation, t
 	if len(missing) == 0 {
 		return hashes, nil
 	}
-	fn, typ, collate, err := x.hashFunction(ctx, c)
+	expression, err := x.snapshot.HashExpression(key, "v")
 	if err != nil {
 		return nil, err
 	}
-	query := []byte("SELECT " + fn + "(v::" + typ + collate + ")::text FROM pg_catalog.unnest(E'{")
+	query := []byte("SELECT (" + expression + ")::text FROM pg_catalog.unnest(E'{")
 	var array []byte
 	for n, i := range missing {
 		if n > 0 {
@@ -78,37 +78,69 @@ func (h *Hashes) ask(ctx context.Context, x *execution, c *catalog.Colocation, t
 		if len(h.known) >= maxHashes {
 			clear(h.known)
 		}
-		if len(texts[i]) <= maxHashText {
-			h.known[hashKey{c.TypeOID, c.Collation, texts[i]}] = int32(hash)
+		if len(texts[i]) <= maxHashText && !x.env.ForeignEncoding {
+			h.known[hashKey{key, texts[i]}] = int32(hash)
 		}
 	}
 	return hashes, nil
 }
 
-// hashFunction gives the SQL function that hashes values of a colocation group's type, the type, and a COLLATE clause if it needs one.
-func (x *execution) hashFunction(ctx context.Context, c *catalog.Colocation) (fn, typ, collate string, err error) {
-	typ = typeSQL(x.snapshot, c.TypeOID)
-	t := x.snapshot.Types[c.TypeOID]
-	if t == nil || t.HashFunction == "" {
-		return "", "", "", sql.Errorf("42883", "could not identify a hash function for type %s", typ)
+// key is all that the hashes of a statement's distribution values depend on. A value to be stored is first brought to the column's
+// own precision; one to be compared with is not.
+func (x *execution) key(c *catalog.Colocation, stored bool) catalog.Key {
+	if stored {
+		for i := range x.plan.Tables {
+			t := &x.plan.Tables[i]
+			if !t.Write || t.ColocationID != c.ID {
+				continue
+			}
+			if r := x.snapshot.Relations[catalog.Name{Schema: t.Schema, Name: t.Name}]; r != nil {
+				if key, ok := r.Key(); ok {
+					return key
+				}
+			}
+		}
 	}
-	if c.Collation != 0 && c.Collation != 100 {
-		conn, release, err := x.env.Tx.Borrow(ctx, catalog.CoordinatorGroup)
-		if err != nil {
-			return "", "", "", err
-		}
-		defer release()
-		result, err := conn.Query(ctx, "SELECT quote_ident(nspname) || '.' || quote_ident(collname) FROM pg_catalog.pg_collation c"+
-			" JOIN pg_catalog.pg_namespace n ON n.oid = collnamespace WHERE c.oid = $1::oid", appendInt(nil, int64(c.Collation)))
-		if err != nil {
-			return "", "", "", err
-		}
-		if len(result.Rows) != 1 {
-			return "", "", "", sql.Errorf("42704", "collation with OID %d does not exist", c.Collation)
-		}
-		collate = " COLLATE " + string(result.Rows[0][0])
+	return catalog.Key{TypeOID: c.TypeOID, TypMod: -1, Collation: c.Collation, SQLType: typeSQL(x.snapshot, c.TypeOID)}
+}
+
+// hashText hashes a value given as text, if Go can.
+func (x *execution) hashText(key catalog.Key, text string) (int32, bool) {
+	if x.env.ForeignEncoding && !ascii(text) {
+		return 0, false
 	}
-	return t.HashFunction, typ, collate, nil
+	return x.snapshot.HashText(key, text)
+}
+
+// hashBinary hashes a value in the binary format of type oid, if Go can.
+func (x *execution) hashBinary(key catalog.Key, oid uint32, value []byte) (int32, bool) {
+	if x.env.ForeignEncoding && !ascii(string(value)) {
+		return 0, false
+	}
+	key.TypeOID = oid
+	hash, ok, err := x.snapshot.HashBinary(key, value)
+	return hash, ok && err == nil
+}
+
+func ascii(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// baseType looks through domains.
+func baseType(snapshot *catalog.Snapshot, oid uint32) uint32 {
+	for range 32 {
+		t := snapshot.Types[oid]
+		if t == nil || t.Kind != 'd' {
+			break
+		}
+		oid = t.Base
+	}
+	return oid
 }
 
 // stateOf gives an error's SQLSTATE, "" if it has none.
@@ -123,24 +155,3 @@ func stateOf(err error) string {
 	}
 	return ""
 }
-
-// hashText hashes a value given as text, if Go can.
-func hashText(snapshot *catalog.Snapshot, c *catalog.Colocation, text string) (int32, bool) {
-	if !builtinCollation(c.Collation) {
-		return 0, false
-	}
-	return catalog.HashText(c.TypeOID, text)
-}
-
-// hashBinary hashes a value in the binary format of type oid, if Go can.
-func hashBinary(c *catalog.Colocation, oid uint32, value []byte) (int32, bool) {
-	if !builtinCollation(c.Collation) {
-		return 0, false
-	}
-	hash, ok, err := catalog.HashBinary(oid, value)
-	return hash, ok && err == nil
-}
-
-// builtinCollation tells whether a collation is none, the default one, "C" or "POSIX": all deterministic, so that equal strings
-// have equal bytes. About others PostgreSQL is asked.
-func builtinCollation(oid uint32) bool { return oid == 0 || oid == 100 || oid == 950 || oid == 951 }

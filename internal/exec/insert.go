@@ -172,7 +172,7 @@ func (x *execution) routeRow(ctx context.Context, c *catalog.Colocation, key *pl
 		if len(drawn) == 0 {
 			return 0, sql.Errorf("XX000", "no value was drawn from sequence %s", key.Sequence)
 		}
-		hashes, err := x.hashOne(ctx, c, drawn[0])
+		hashes, err := x.hashOne(ctx, x.key(c, true), drawn[0])
 		if err != nil {
 			return 0, err
 		}
@@ -181,7 +181,7 @@ func (x *execution) routeRow(ctx context.Context, c *catalog.Colocation, key *pl
 	if x.isNull(key) {
 		return 0, x.nullKey()
 	}
-	hashes, err := x.hashes(ctx, c, key)
+	hashes, err := x.hashes(ctx, x.key(c, true), key)
 	if err != nil {
 		return 0, err
 	}

@@ -83,7 +83,9 @@ func (x *execution) partition(ctx context.Context, c *catalog.Colocation, all *I
 		}
 		return part.Rows.Add(raw)
 	}
-	inGo := sameHash(all.OIDs[column], c.TypeOID) || isInteger(all.OIDs[column]) && isInteger(c.TypeOID)
+	key := x.key(c, true)
+	from, to := baseType(x.snapshot, all.OIDs[column]), baseType(x.snapshot, key.TypeOID)
+	inGo := sameHash(from, to) || isInteger(from) && isInteger(to)
 	// Values that Go cannot hash wait for PostgreSQL's answer, many at a time.
 	const batch = 5000
 	var waiting []string
@@ -92,7 +94,7 @@ func (x *execution) partition(ctx context.Context, c *catalog.Colocation, all *I
 		if len(waiting) == 0 {
 			return nil
 		}
-		hashes, err := x.env.Hashes.ask(ctx, x, c, waiting)
+		hashes, err := x.env.Hashes.ask(ctx, x, key, waiting)
 		if err != nil {
 			return err
 		}
@@ -118,7 +120,7 @@ func (x *execution) partition(ctx context.Context, c *catalog.Colocation, all *I
 		}
 		text := string(values[column])
 		if inGo {
-			if hash, ok := hashText(x.snapshot, c, text); ok {
+			if hash, ok := x.hashText(key, text); ok {
 				return add(c.GroupFor(hash), raw)
 			}
 		}

@@ -1,6 +1,11 @@
 package exec
 
 import (
+	"context"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+	"github.com/trunkline/trunkline/internal/catalog"
+	"github.com/trunkline/trunkline/internal/plan"
 	"github.com/trunkline/trunkline/internal/sql"
 )
 
@@ -31,6 +36,9 @@ func (im *Intermediate) appendSQL(dst []byte, at place) ([]byte, error) {
 			dst = append(dst, im.Types[i]...)
 			dst = append(dst, " AS "...)
 			dst = appendIdentifier(dst, im.Names[i])
+		}
+		if at.explain {
+			return append(dst, " FROM pg_catalog.generate_series(1, 100))"...), nil
 		}
 		return append(dst, " WHERE false)"...), nil
 	}
@@ -134,3 +142,23 @@ func appendEscaped(dst, v []byte) []byte {
 	}
 	return dst
 }
+
+// Recode passes on rows that are in text format in the formats that the client asks for: the coordinator converts them.
+func Recode(ctx context.Context, env *Env, fields []pgproto3.FieldDescription, rows *Spool, formats []int16, out RowWriter) error {
+	im := &Intermediate{Rows: rows}
+	for _, f := range fields {
+		im.Names = append(im.Names, string(f.Name))
+		im.OIDs = append(im.OIDs, f.DataTypeOID)
+		im.Types = append(im.Types, typeSQL(env.Snapshot, f.DataTypeOID))
+	}
+	x := &execution{env: env, prepared: &Prepared{Plan: &plan.Plan{}}, renderer: renderer{plan: &plan.Plan{}, bind: &Bind{Extended: true}, snapshot: env.Snapshot}}
+	text, err := im.appendRows(nil, rows)
+	if err != nil {
+		return err
+	}
+	_, err = x.one(ctx, catalog.CoordinatorGroup, text, &form{columns: len(fields), formats: formats}, false, out)
+	return err
+}
+
+// AnyBinary tells whether any of the formats is binary.
+func AnyBinary(formats []int16) bool { return !allText(formats) }

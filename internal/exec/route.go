@@ -29,7 +29,7 @@ func (x *execution) prune(ctx context.Context, p *plan.Pruning) ([]catalog.Shard
 	}
 	var picked []int
 	for i := range p.Keys {
-		hashes, err := x.hashes(ctx, c, &p.Keys[i])
+		hashes, err := x.hashes(ctx, x.key(c, false), &p.Keys[i])
 		if err != nil {
 			return nil, err
 		}
@@ -67,20 +67,20 @@ func (x *execution) anyGroup(c *catalog.Colocation) []catalog.ShardGroup {
 }
 
 // hashes gives the hashes of the values that v stands for; none if it cannot equal any value of the column, like NULL.
-func (x *execution) hashes(ctx context.Context, c *catalog.Colocation, v *plan.Value) ([]int32, error) {
+func (x *execution) hashes(ctx context.Context, key catalog.Key, v *plan.Value) ([]int32, error) {
 	switch v.Kind {
 	case plan.ValueNull:
 		return nil, nil
 	case plan.ValueLiteral:
-		return x.hashOne(ctx, c, x.literal(v))
+		return x.hashOne(ctx, key, x.literal(v))
 	case plan.ValueConst:
-		return x.hashOne(ctx, c, v.Text)
+		return x.hashOne(ctx, key, v.Text)
 	case plan.ValueParam:
-		return x.hashParam(ctx, c, v)
+		return x.hashParam(ctx, key, v)
 	case plan.ValueParamArray:
-		return x.hashArray(ctx, c, v)
+		return x.hashArray(ctx, key, v)
 	case plan.ValueSQL:
-		return x.hashSQL(ctx, c, v.SQL)
+		return x.hashSQL(ctx, key, v.SQL)
 	}
 	return nil, sql.Errorf("XX000", "a value of kind %d cannot route a statement", v.Kind)
 }
@@ -94,16 +94,16 @@ func (x *execution) literal(v *plan.Value) string {
 	return text
 }
 
-func (x *execution) hashOne(ctx context.Context, c *catalog.Colocation, text string) ([]int32, error) {
-	if h, ok := hashText(x.snapshot, c, text); ok {
+func (x *execution) hashOne(ctx context.Context, key catalog.Key, text string) ([]int32, error) {
+	if h, ok := x.hashText(key, text); ok {
 		return []int32{h}, nil
 	}
-	return x.env.Hashes.ask(ctx, x, c, []string{text})
+	return x.env.Hashes.ask(ctx, x, key, []string{text})
 }
 
 // hashParam routes by $n. Its type may differ from the column's where PostgreSQL compares the two (int8 with an int4 column): then
 // it is the value that counts.
-func (x *execution) hashParam(ctx context.Context, c *catalog.Colocation, v *plan.Value) ([]int32, error) {
+func (x *execution) hashParam(ctx context.Context, key catalog.Key, v *plan.Value) ([]int32, error) {
 	if v.Index < 1 || v.Index > len(x.bind.Params) {
 		return nil, sql.Errorf("08P01", "bind message supplies %d parameters, but the statement requires %d", len(x.bind.Params), v.Index)
 	}
@@ -112,22 +112,22 @@ func (x *execution) hashParam(ctx context.Context, c *catalog.Colocation, v *pla
 		return nil, nil
 	}
 	format := formatOf(x.bind.ParamFormats, v.Index-1)
-	oid := x.paramType(v.Index)
-	if n, ok := integerOf(value, format, oid); ok && isInteger(c.TypeOID) {
-		if !fitsInteger(n, c.TypeOID) {
+	oid, column := baseType(x.snapshot, x.paramType(v.Index)), baseType(x.snapshot, key.TypeOID)
+	if n, ok := integerOf(value, format, oid); ok && isInteger(column) {
+		if !fitsInteger(n, column) {
 			return nil, nil
 		}
-		return x.hashOne(ctx, c, strconv.FormatInt(n, 10))
+		return x.hashOne(ctx, key, strconv.FormatInt(n, 10))
 	}
-	if sameHash(oid, c.TypeOID) {
+	if sameHash(oid, column) {
 		if format == 0 {
-			return x.hashOne(ctx, c, string(value))
+			return x.hashOne(ctx, key, string(value))
 		}
-		if h, ok := hashBinary(c, oid, value); ok {
+		if h, ok := x.hashBinary(key, oid, value); ok {
 			return []int32{h}, nil
 		}
 	}
-	return x.hashSQL(ctx, c, plan.Template{{Kind: plan.PieceText, Text: "$" + strconv.Itoa(v.Index)}})
+	return x.hashSQL(ctx, key, plan.Template{{Kind: plan.PieceText, Text: "$" + strconv.Itoa(v.Index)}})
 }
 
 func (x *execution) paramType(number int) uint32 {
@@ -179,7 +179,7 @@ func integerOf(value []byte, format int16, oid uint32) (int64, bool) {
 }
 
 // hashArray routes by every element of $n.
-func (x *execution) hashArray(ctx context.Context, c *catalog.Colocation, v *plan.Value) ([]int32, error) {
+func (x *execution) hashArray(ctx context.Context, key catalog.Key, v *plan.Value) ([]int32, error) {
 	if v.Index < 1 || v.Index > len(x.bind.Params) {
 		return nil, sql.Errorf("08P01", "bind message supplies %d parameters, but the statement requires %d", len(x.bind.Params), v.Index)
 	}
@@ -200,45 +200,46 @@ func (x *execution) hashArray(ctx context.Context, c *catalog.Colocation, v *pla
 		elements, oid, err = splitArrayBinary(value)
 	}
 	if err != nil || oid == 0 {
-		return x.hashSQL(ctx, c, plan.Template{{Kind: plan.PieceText, Text: "pg_catalog.unnest($" + strconv.Itoa(v.Index) + ")"}})
+		return x.hashSQL(ctx, key, plan.Template{{Kind: plan.PieceText, Text: "pg_catalog.unnest($" + strconv.Itoa(v.Index) + ")"}})
 	}
+	column := baseType(x.snapshot, key.TypeOID)
 	var hashes []int32
 	for _, e := range elements {
 		if e == nil {
 			continue
 		}
-		if n, ok := integerOf(e, format, oid); ok && isInteger(c.TypeOID) {
-			if !fitsInteger(n, c.TypeOID) {
+		if n, ok := integerOf(e, format, oid); ok && isInteger(column) {
+			if !fitsInteger(n, column) {
 				continue
 			}
-			if h, ok := hashText(x.snapshot, c, strconv.FormatInt(n, 10)); ok {
+			if h, ok := x.hashText(key, strconv.FormatInt(n, 10)); ok {
 				hashes = append(hashes, h)
 				continue
 			}
-		} else if sameHash(oid, c.TypeOID) && format == 0 {
-			if h, ok := hashText(x.snapshot, c, string(e)); ok {
+		} else if sameHash(oid, column) && format == 0 {
+			if h, ok := x.hashText(key, string(e)); ok {
 				hashes = append(hashes, h)
 				continue
 			}
-		} else if sameHash(oid, c.TypeOID) {
-			if h, ok := hashBinary(c, oid, e); ok {
+		} else if sameHash(oid, column) {
+			if h, ok := x.hashBinary(key, oid, e); ok {
 				hashes = append(hashes, h)
 				continue
 			}
 		}
-		return x.hashSQL(ctx, c, plan.Template{{Kind: plan.PieceText, Text: "pg_catalog.unnest($" + strconv.Itoa(v.Index) + ")"}})
+		return x.hashSQL(ctx, key, plan.Template{{Kind: plan.PieceText, Text: "pg_catalog.unnest($" + strconv.Itoa(v.Index) + ")"}})
 	}
 	return hashes, nil
 }
 
 // hashSQL has the coordinator evaluate an expression, or a set-returning one, and hash what it gives. A value that the column's
 // type cannot hold equals no row.
-func (x *execution) hashSQL(ctx context.Context, c *catalog.Colocation, expression plan.Template) ([]int32, error) {
-	fn, typ, collate, err := x.hashFunction(ctx, c)
+func (x *execution) hashSQL(ctx context.Context, key catalog.Key, expression plan.Template) ([]int32, error) {
+	hash, err := x.snapshot.HashExpression(key, "v")
 	if err != nil {
 		return nil, err
 	}
-	text := []byte("SELECT " + fn + "(v::" + typ + collate + ")::text FROM (SELECT ")
+	text := []byte("SELECT (" + hash + ")::text FROM (SELECT ")
 	if text, err = x.render(text, expression, place{}); err != nil {
 		return nil, err
 	}

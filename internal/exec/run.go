@@ -10,6 +10,7 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5/pgproto3"
+	"github.com/trunkline/trunkline/internal/backend"
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/plan"
 	"github.com/trunkline/trunkline/internal/sql"
@@ -24,6 +25,10 @@ type Env struct {
 	MaxIntermediate int64   // citus.max_intermediate_result_size in bytes, 0 for no bound
 	PoolSize        int     // citus.max_adaptive_executor_pool_size: connections per node for one statement
 	ExplainAll      bool    // citus.explain_all_tasks
+	// Plain are the session's settings with those that shape values' text changed so that every node reads it back as it was; nil if
+	// that is so anyway. Intermediate results are made under them.
+	Plain           *backend.Settings
+	ForeignEncoding bool // client_encoding is not the database's: only ASCII can be hashed here
 
 	// Call carries out a function of the gateway's own (create_distributed_table, …).
 	Call func(ctx context.Context, name string, args json.RawMessage) (CallResult, error)
@@ -133,6 +138,11 @@ func (x *execution) root(ctx context.Context, out RowWriter) (string, error) {
 
 // subplans runs the plan's subplans and keeps their rows.
 func (x *execution) subplans(ctx context.Context) error {
+	if x.env.Plain != nil {
+		own := x.env.Tx.Settings()
+		x.env.Tx.SetSettings(x.env.Plain)
+		defer x.env.Tx.SetSettings(own)
+	}
 	for i := range x.plan.Subplans {
 		g := &x.plan.Subplans[i]
 		im := x.prepared.subplans[i]

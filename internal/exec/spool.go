@@ -178,6 +178,9 @@ func splitRow(raw []byte, into [][]byte) ([][]byte, error) {
 
 var errShortRow = errors.New("a DataRow message is shorter than it says")
 
+// AppendRow writes a DataRow message of the given values; nil is NULL.
+func AppendRow(dst []byte, values ...[]byte) []byte { return appendRow(dst, values) }
+
 // appendRow writes a DataRow message.
 func appendRow(dst []byte, values [][]byte) []byte {
 	start := len(dst)

@@ -11,9 +11,10 @@ import (
 
 // place says which tables a template's table slots stand for.
 type place struct {
-	groups []catalog.ShardGroup // the shard groups at hand: one, or several of one node under plan.FuseTable; none for the shells
-	types  bool                 // for Describe only: intermediate results are empty, of the right types
-	node   int32                // the node the text is for: large intermediate results are in temporary tables there
+	groups  []catalog.ShardGroup // the shard groups at hand: one, or several of one node under plan.FuseTable; none for the shells
+	types   bool                 // for Describe only: intermediate results are empty, of the right types
+	explain bool                 // for EXPLAIN only: intermediate results that were not made are supposed to be small
+	node    int32                // the node the text is for: large intermediate results are in temporary tables there
 }
 
 // renderer fills in the slots of one execution's templates.
@@ -58,7 +59,7 @@ func (r *renderer) render(dst []byte, t plan.Template, at place) ([]byte, error)
 			}
 			dst = append(dst, result.Types[p.Column]...)
 		case plan.PieceSequence:
-			if at.types {
+			if at.types || at.explain {
 				dst = append(dst, "NULL"...)
 				continue
 			}

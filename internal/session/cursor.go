@@ -31,12 +31,12 @@ const (
 )
 
 // cursorSQL runs DECLARE, FETCH, MOVE and CLOSE of cursors that the session keeps.
-func (s *session) cursorSQL(ctx context.Context, e *entry, out exec.RowWriter) (string, error) {
+func (s *session) cursorSQL(ctx context.Context, e *entry, bind *exec.Bind, out exec.RowWriter) (string, error) {
 	switch e.kind {
 	case kindDeclare:
 		return "DECLARE CURSOR", s.declare(ctx, e.stmt)
 	case kindFetch:
-		return s.fetch(ctx, e.stmt, out)
+		return s.fetch(ctx, e.stmt, bind, out)
 	}
 	name := e.stmt.Tree.GetClosePortalStmt().Portalname
 	if name == "" {
@@ -98,7 +98,7 @@ func (s *session) declare(ctx context.Context, stmt sql.Statement) error {
 }
 
 // fetch runs FETCH and MOVE (PostgreSQL manual, FETCH).
-func (s *session) fetch(ctx context.Context, stmt sql.Statement, out exec.RowWriter) (string, error) {
+func (s *session) fetch(ctx context.Context, stmt sql.Statement, bind *exec.Bind, out exec.RowWriter) (string, error) {
 	n := stmt.Tree.GetFetchStmt()
 	c := s.cursors[n.Portalname]
 	first, count, step, err := c.move(n.Direction.String(), n.HowMany)
@@ -109,12 +109,22 @@ func (s *session) fetch(ctx context.Context, stmt sql.Statement, out exec.RowWri
 	if n.Ismove {
 		return "MOVE " + strconv.FormatInt(count, 10), nil
 	}
-	if s.simple && out == exec.RowWriter(&s.rows) {
-		var formats []int16
-		if c.binary {
-			formats = []int16{1}
+	if c.binary && s.simple {
+		s.rows.reset(exec.RowDescription(c.fields, []int16{1}))
+	}
+	if !c.binary && exec.AnyBinary(bind.ResultFormats) {
+		rows := exec.NewSpool(0)
+		defer rows.Close()
+		for i := range count {
+			raw, err := c.rows.Row(first + i*step - 1)
+			if err != nil {
+				return "", err
+			}
+			if err := rows.Add(raw); err != nil {
+				return "", err
+			}
 		}
-		s.rows.reset(exec.RowDescription(c.fields, formats))
+		return verb + strconv.FormatInt(count, 10), exec.Recode(ctx, &s.env, c.fields, rows, bind.ResultFormats, out)
 	}
 	for i := range count {
 		raw, err := c.rows.Row(first + i*step - 1)

@@ -17,11 +17,15 @@ func (s *session) dispatch(ctx context.Context, e *entry, bind *exec.Bind, out e
 		return s.transaction(ctx, e)
 	case kindPrepare, kindExecute, kindDeallocate:
 		if s.held(e) {
-			return s.preparedSQL(ctx, e, out)
+			return s.preparedSQL(ctx, e, bind, out)
+		}
+	case kindExplain:
+		if s.held(e) {
+			return s.explain(ctx, e, bind, out)
 		}
 	case kindDeclare, kindFetch, kindClose:
 		if s.held(e) {
-			return s.cursorSQL(ctx, e, out)
+			return s.cursorSQL(ctx, e, bind, out)
 		}
 	}
 	if _, ok := e.plan.Root.(*plan.Utility); ok {

@@ -158,7 +158,7 @@ func (s *session) make(ctx context.Context, stmt sql.Statement, snapshot *catalo
 	}
 	p, err := plan.Make(stmt, literals, snapshot, plan.Settings{SearchPath: s.settings.searchPath(), TempTables: s.catalog.temps})
 	if err != nil {
-		return nil, err
+		return nil, s.refusal(ctx, stmt, declared, err)
 	}
 	e := &entry{
 		text: stmt.Text, stmt: stmt, literals: literals, plan: p, verb: exec.Verb(stmt), kind: kindOf(stmt),
@@ -184,6 +184,22 @@ func (s *session) make(ctx context.Context, stmt sql.Statement, snapshot *catalo
 		s.server.plans.add(string(s.key), e)
 	}
 	return e, nil
+}
+
+// refusal gives PostgreSQL's own error for a statement that the planner refused, if the statement is wrong in its eyes too.
+func (s *session) refusal(ctx context.Context, stmt sql.Statement, declared []uint32, refused error) error {
+	if kindOf(stmt) != kindQuery {
+		return refused
+	}
+	conn, release, err := s.borrowCoordinator(ctx)
+	if err != nil {
+		return refused
+	}
+	defer release()
+	if _, _, err := exec.Describe(ctx, conn, stmt.Text, declared); err != nil && conn.Err() == nil {
+		return err
+	}
+	return refused
 }
 
 // prepare has the coordinator describe a statement: in the open block if that has reached the coordinator, since it may have changed

@@ -22,6 +22,8 @@ func (s *session) held(e *entry) bool {
 	case kindClose:
 		name := e.stmt.Tree.GetClosePortalStmt().Portalname
 		return s.cursors[name] != nil || name == ""
+	case kindExplain:
+		return e.stmt.Tree.GetExplainStmt().Query.GetExecuteStmt() != nil
 	}
 	return false
 }
@@ -39,17 +41,23 @@ func (s *session) heldFields(e *entry) (fields []pgproto3.FieldDescription, ok b
 		if c := s.cursors[n.Portalname]; c != nil && !n.Ismove {
 			return c.fields, true
 		}
+	case kindExplain:
+		if s.held(e) {
+			o, err := explainOptions(e.stmt.Tree.GetExplainStmt().Options)
+			oid := map[string]uint32{"text": 25, "yaml": 25, "json": 114, "xml": 142}[o.Format]
+			return []pgproto3.FieldDescription{{Name: []byte("QUERY PLAN"), DataTypeOID: oid, DataTypeSize: -1, TypeModifier: -1}}, err == nil
+		}
 	}
 	return nil, false
 }
 
 // preparedSQL runs PREPARE, EXECUTE and DEALLOCATE. The names are those of the extended protocol's statements too, as in PostgreSQL.
-func (s *session) preparedSQL(ctx context.Context, e *entry, out exec.RowWriter) (string, error) {
+func (s *session) preparedSQL(ctx context.Context, e *entry, bind *exec.Bind, out exec.RowWriter) (string, error) {
 	switch e.kind {
 	case kindPrepare:
 		return "PREPARE", s.prepareSQL(ctx, e.stmt)
 	case kindExecute:
-		return s.executeSQL(ctx, e.stmt, out)
+		return s.executeSQL(ctx, e.stmt, bind.ResultFormats, out)
 	}
 	n := e.stmt.Tree.GetDeallocateStmt()
 	if n.Name == "" {
@@ -130,7 +138,7 @@ func (s *session) typeOIDs(ctx context.Context, stmt sql.Statement) ([]uint32, e
 	return oids, nil
 }
 
-func (s *session) executeSQL(ctx context.Context, stmt sql.Statement, out exec.RowWriter) (string, error) {
+func (s *session) executeSQL(ctx context.Context, stmt sql.Statement, formats []int16, out exec.RowWriter) (string, error) {
 	n := stmt.Tree.GetExecuteStmt()
 	p := s.statements[n.Name]
 	if p == nil {
@@ -149,10 +157,7 @@ func (s *session) executeSQL(ctx context.Context, stmt sql.Statement, out exec.R
 	if err != nil {
 		return "", err
 	}
-	bind := &exec.Bind{Text: p.text, Literals: p.literals, Params: params, Extended: true, Reuse: true}
-	if s.rows.description == nil && out == exec.RowWriter(&s.rows) && s.simple {
-		s.rows.reset(p.entry.rowDescription(nil))
-	}
+	bind := &exec.Bind{Text: p.text, Literals: p.literals, Params: params, ResultFormats: formats, Extended: true, Reuse: true}
 	return s.dispatch(ctx, p.entry, bind, out)
 }
 

@@ -79,6 +79,7 @@ func (s *session) welcome(ctx context.Context) error {
 		s.reported[name] = value
 		s.client.SendParameterStatus(name, value)
 	}
+	s.settings.derive()
 	s.client.Send(&pgproto3.BackendKeyData{ProcessID: s.pid, SecretKey: s.secret[:]})
 	s.client.SendReadyForQuery('I')
 	return s.client.Flush()

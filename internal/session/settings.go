@@ -102,10 +102,31 @@ func (t *settings) derive() {
 	t.setPath(path)
 	standard, ok := t.value("standard_conforming_strings")
 	t.odd = ok && standard != "on"
+	t.session.env.Plain = t.plain()
+	encoding, ok := t.value("client_encoding")
+	t.session.env.ForeignEncoding = ok && encoding != "UTF8" && encoding != "SQL_ASCII"
 	t.session.env.MaxIntermediate = t.size("max_intermediate_result_size", 1<<30)
 	t.session.env.PoolSize = int(t.number("max_adaptive_executor_pool_size", 16))
 	all, _ := t.own("explain_all_tasks")
 	t.session.env.ExplainAll = isOn(all)
+}
+
+// plain gives the settings under which the text of values means the same to every reader, nil if the current ones are such.
+func (t *settings) plain() *backend.Settings {
+	to := t.current
+	if v, ok := t.value("datestyle"); ok && !strings.HasPrefix(v, "ISO") || !ok && !strings.HasPrefix(t.session.reported["DateStyle"], "ISO") {
+		to = to.With("datestyle", "ISO")
+	}
+	if v, ok := t.value("intervalstyle"); ok && v != "postgres" || !ok && t.session.reported["IntervalStyle"] != "postgres" {
+		to = to.With("intervalstyle", "postgres")
+	}
+	if v, ok := t.value("extra_float_digits"); ok && v != "1" && v != "2" && v != "3" {
+		to = to.With("extra_float_digits", "1")
+	}
+	if to == t.current {
+		return nil
+	}
+	return to
 }
 
 // value gives a setting as the next statement will find it, ok false if it has its default.

@@ -103,7 +103,7 @@ func (s *session) simpleOne(ctx context.Context, text string, scanned bool, offs
 		return s.passThrough(ctx, e, text)
 	}
 	bind := &exec.Bind{Text: text, Literals: s.literalsOf(e, text, scanned)}
-	s.rows.reset(e.rowDescription(nil))
+	s.rows.reset(s.rowDescription(e, nil))
 	tag, err := s.dispatch(ctx, e, bind, &s.rows)
 	if err != nil {
 		return err
