@@ -46,11 +46,7 @@ func (p *propagation) alterTable(ctx context.Context, tree *sql.Node, n *sql.Alt
 		}
 		return p.outTree(ctx, t.table, tree)
 	}
-	conn, err := p.coordinator(ctx)
-	if err != nil {
-		return err
-	}
-	before, err := describeTree(ctx, conn, t.oid)
+	before, err := p.before(ctx, t)
 	if err != nil {
 		return err
 	}
@@ -62,7 +58,7 @@ func (p *propagation) alterTable(ctx context.Context, tree *sql.Node, n *sql.Alt
 	if err := p.own(ctx); err != nil {
 		return err
 	}
-	after, err := describeTree(ctx, conn, t.oid)
+	after, err := p.after(ctx, t)
 	if err != nil {
 		return err
 	}

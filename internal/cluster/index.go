@@ -19,18 +19,14 @@ func (p *propagation) createIndex(ctx context.Context, n *sql.IndexStmt) error {
 	if t == nil || !t.spread {
 		return p.own(ctx)
 	}
-	conn, err := p.coordinator(ctx)
-	if err != nil {
-		return err
-	}
-	before, err := describeTree(ctx, conn, t.oid)
+	before, err := p.before(ctx, t)
 	if err != nil {
 		return err
 	}
 	if err := p.own(ctx); err != nil {
 		return err
 	}
-	after, err := describeTree(ctx, conn, t.oid)
+	after, err := p.after(ctx, t)
 	if err != nil {
 		return err
 	}
@@ -84,28 +80,24 @@ func (p *propagation) createStatistics(ctx context.Context, n *sql.CreateStatsSt
 	if t == nil || !t.spread {
 		return p.own(ctx)
 	}
-	conn, err := p.coordinator(ctx)
-	if err != nil {
-		return err
-	}
-	before, err := describe(ctx, conn, t.oid)
+	before, err := p.before(ctx, t)
 	if err != nil {
 		return err
 	}
 	if err := p.own(ctx); err != nil {
 		return err
 	}
-	after, err := describe(ctx, conn, t.oid)
+	after, err := p.after(ctx, t)
 	if err != nil {
 		return err
 	}
-	g := newGenerator([]*definition{after}, !t.table.reference)
-	for _, s := range after.Statistics {
+	g := newGenerator(after, !t.table.reference)
+	for _, s := range after[0].Statistics {
 		known := func(old statistics) bool { return old.Schema == s.Schema && old.Name == s.Name }
-		if slices.ContainsFunc(before.Statistics, known) {
+		if slices.ContainsFunc(before[0].Statistics, known) {
 			continue
 		}
-		statements, err := g.statistics(after, s)
+		statements, err := g.statistics(after[0], s)
 		if err != nil {
 			return err
 		}

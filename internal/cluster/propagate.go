@@ -154,6 +154,25 @@ func (p *propagation) resolveVar(ctx context.Context, v *sql.RangeVar) (*target,
 	return p.resolve(ctx, v.Schemaname, v.Relname)
 }
 
+// before locks a table against other sessions' definition statements that compare its definition before and after, and reads it.
+// The lock is one of our own because CREATE INDEX does not exclude another one.
+func (p *propagation) before(ctx context.Context, t *target) ([]*definition, error) {
+	err := p.exec(ctx, fmt.Sprintf("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('trunkline definition', %d))", t.oid))
+	if err != nil {
+		return nil, err
+	}
+	return p.after(ctx, t)
+}
+
+// after reads a table's definition, with its partitions'.
+func (p *propagation) after(ctx context.Context, t *target) ([]*definition, error) {
+	conn, err := p.coordinator(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return describeTree(ctx, conn, t.oid)
+}
+
 // schemaFor is what to write for a schema in which something of a table's lives: its shard schema, or itself on every node.
 func schemaFor(table spread, schema string) string {
 	if table.reference {
