@@ -225,9 +225,10 @@ func (c *combiner) replace(e *sql.Node, extra *[]*sql.Node) {
 			}
 			if _, _, ok := c.b.lookup(sql.Strings(ref.Fields)); !ok {
 				// perhaps the name of an output column in GROUP BY or ORDER BY
-				if named := c.b.outputNamed(n); named != n {
+				if named := c.b.outputNamed(n); named != n && !sql.Equal(named, n) {
 					n.Node = sql.Clone(named).Node
-					return true
+					c.replace(n, extra)
+					return false
 				}
 				c.failed = true
 				return false

@@ -138,10 +138,14 @@ func (p *planner) bindSelect(sel *sql.SelectStmt, parent *block) (*block, error)
 	}
 	exprs := append([]*sql.Node{}, sel.TargetList...)
 	exprs = append(exprs, sel.WhereClause, sel.HavingClause, sel.LimitCount, sel.LimitOffset)
-	exprs = append(exprs, sel.GroupClause...)
-	exprs = append(exprs, sel.DistinctClause...)
-	exprs = append(exprs, sel.SortClause...)
 	exprs = append(exprs, sel.WindowClause...)
+	for _, list := range [][]*sql.Node{sel.GroupClause, sel.DistinctClause, sel.SortClause} {
+		for _, item := range list {
+			if !b.namesOutput(item) {
+				exprs = append(exprs, item)
+			}
+		}
+	}
 	for _, e := range exprs {
 		if err := p.bindExpr(b, e); err != nil {
 			return nil, err
@@ -149,6 +153,23 @@ func (p *planner) bindSelect(sel *sql.SelectStmt, parent *block) (*block, error)
 	}
 	p.bindOutputs(b)
 	return b, nil
+}
+
+// namesOutput tells whether an item of GROUP BY, DISTINCT ON or ORDER BY is a name that can only be an output column's, whose
+// expression is bound where it stands.
+func (b *block) namesOutput(item *sql.Node) bool {
+	if by := item.GetSortBy(); by != nil {
+		item = by.Node
+	}
+	names := sql.Strings(item.GetColumnRef().GetFields())
+	if len(names) != 1 || names[0] == "*" {
+		return false
+	}
+	if _, _, ok := b.lookup(names); ok {
+		return false
+	}
+	r, _ := b.lookupRel(names[0])
+	return r == nil
 }
 
 func (p *planner) bindSetOperation(b *block) error {
