@@ -467,6 +467,7 @@ func (c *Conn) fail(err error) error {
 	if c.broken == nil {
 		c.broken = lostError(c.address, err)
 		c.net.Close()
+		c.watch.running.Store(false) // or stop would wait for a canceller that waits for the answer
 		c.watch.stop(c)
 	}
 	return c.broken

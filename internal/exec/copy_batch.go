@@ -83,6 +83,7 @@ func (in *copyIn) flush(ctx context.Context, target *copyTarget) error {
 		return nil
 	}
 	target.batch = nil
+	target.sent++
 	b.data = append(b.data, in.splitter.Trailer()...)
 	b.close()
 	b.users.Store(int32(len(target.nodes)))

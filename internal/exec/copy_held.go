@@ -23,8 +23,8 @@ type heldRows struct {
 type heldEnd struct{ data, key int }
 
 const (
-	heldBytes = 64 << 10
-	heldMost  = 2000
+	heldBytes = 256 << 10
+	heldMost  = 8000
 )
 
 func (h *heldRows) full() bool { return len(h.data) >= heldBytes || len(h.ends) >= heldMost }
@@ -88,7 +88,7 @@ func (in *copyIn) routeHeld(ctx context.Context) error {
 		} else {
 			batch.data = append(batch.data, rows[i].Data...)
 		}
-		if batch.end(&rows[i]) >= in.batch {
+		if batch.end(&rows[i]) >= in.limit(target) {
 			if err := in.flush(ctx, target); err != nil {
 				return err
 			}
@@ -112,25 +112,28 @@ func (in *copyIn) draw(ctx context.Context, rows int) ([][]int64, error) {
 	if len(in.fill) == 0 {
 		return nil, nil
 	}
-	var b strings.Builder
-	b.WriteString("SELECT ")
+	// One long text is read faster than many short rows, here and there.
+	var lists, calls strings.Builder
 	for i, column := range in.fill {
 		if i > 0 {
-			b.WriteString(", ")
+			lists.WriteString(", ")
+			calls.WriteString(", ")
 		}
 		sequence := in.table.Columns[column].Sequence
-		b.WriteString("pg_catalog.nextval(" + sql.QuoteLiteral(string(appendName(nil, sequence.Schema, sequence.Name))) + ")")
+		calls.WriteString("pg_catalog.nextval(" + sql.QuoteLiteral(string(appendName(nil, sequence.Schema, sequence.Name))) + ")::pg_catalog.text AS v" + strconv.Itoa(i))
+		lists.WriteString("pg_catalog.string_agg(v" + strconv.Itoa(i) + ", ' ')")
 	}
-	b.WriteString(" FROM pg_catalog.generate_series(1, " + strconv.Itoa(rows) + ")")
+	query := "SELECT " + lists.String() + " FROM (SELECT " + calls.String() + " FROM pg_catalog.generate_series(1, " + strconv.Itoa(rows) + ") OFFSET 0) _"
 	drawn := make([][]int64, len(in.fill))
 	err := in.onCoordinator(func(c *backend.Conn) error {
-		results, err := c.Exec(ctx, b.String())
+		results, err := c.Exec(ctx, query)
 		if err != nil {
 			return err
 		}
-		for _, row := range results[len(results)-1].Rows {
-			for i, text := range row {
-				value, err := strconv.ParseInt(string(text), 10, 64)
+		for i, list := range results[0].Rows[0] {
+			drawn[i] = make([]int64, 0, rows)
+			for text := range strings.SplitSeq(string(list), " ") {
+				value, err := strconv.ParseInt(text, 10, 64)
 				if err != nil {
 					return err
 				}

@@ -56,6 +56,7 @@ type copyTarget struct {
 	nodes     []int32
 	statement []byte // the Query message that begins its COPY
 	batch     *copyBatch
+	sent      int // batches
 }
 
 const (
@@ -238,6 +239,11 @@ func (in *copyIn) findKey(wanted *[]int) error {
 		"Give the column's values in the data.")
 }
 
+// limit is the size at which a target's batch goes off. The first ones are small, so that nodes soon have something to do.
+func (in *copyIn) limit(target *copyTarget) int {
+	return min(in.batch, copyBatchMin<<min(target.sent, 8))
+}
+
 // drawnKey tells whether the distribution column is one that a sequence fills, and as which of them.
 func (in *copyIn) drawnKey() int {
 	if in.groups != nil && in.keyAt < 0 {
@@ -325,6 +331,9 @@ func (in *copyIn) transfer(ctx context.Context) error {
 		if in.errors.failed() {
 			return nil
 		}
+		if ctx.Err() != nil {
+			return in.where(cancelled(ctx), in.splitter.Line()+1, "")
+		}
 	}
 	if err := in.routeHeld(ctx); err != nil {
 		return err
@@ -335,6 +344,15 @@ func (in *copyIn) transfer(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// cancelled is why a context ended, as an error for the client.
+func cancelled(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if stateOf(cause) != "" {
+		return cause
+	}
+	return sql.Errorf("57014", "canceling statement due to user request")
 }
 
 // rows takes all whole rows of what has been fed.
@@ -372,7 +390,7 @@ func (in *copyIn) rows(ctx context.Context) error {
 		}
 		batch := in.begin(target)
 		batch.data = append(batch.data, row.Data...)
-		if batch.end(&row) >= in.batch {
+		if batch.end(&row) >= in.limit(target) {
 			if err := in.flush(ctx, target); err != nil {
 				return err
 			}

@@ -7,12 +7,12 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/trunkline/trunkline/internal/backend"
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/copyfmt"
 	"github.com/trunkline/trunkline/internal/sql"
-	"golang.org/x/sync/errgroup"
 )
 
 // copyOut is a COPY TO STDOUT made of one COPY per shard. What surrounds the rows (the header line, the binary header and trailer)
@@ -80,26 +80,35 @@ func (out *copyOut) run(ctx context.Context, text string, tasks []copyTask) (str
 	var mu sync.Mutex // of the client and count
 	var count int64
 	inBlock := out.env.Tx.InBlock()
-	group, groupCtx := errgroup.WithContext(ctx)
+	var failed atomic.Bool
+	var first error // of the node that failed before the others were stopped
+	var group sync.WaitGroup
 	for i, conn := range conns {
-		group.Go(func() error {
+		group.Go(func() {
 			defer oneAtATime(conn, &mu)()
 			w := &copyWriter{mu: &mu, client: out.client}
-			n, err := out.node(groupCtx, conn, byNode[nodes[i]], w)
+			n, err := out.node(ctx, conn, byNode[nodes[i]], w, &failed)
+			if failure := w.flush(); err == nil {
+				err = failure
+			}
+			if err != nil && !failed.Swap(true) {
+				first = err
+				for _, other := range conns {
+					if other != conn {
+						other.Cancel(ctx)
+					}
+				}
+			}
 			if err != nil {
 				drainCopy(ctx, conn, inBlock)
-			}
-			if failed := w.flush(); err == nil {
-				err = failed
 			}
 			mu.Lock()
 			defer mu.Unlock()
 			count += n
-			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return "", err
+	if group.Wait(); first != nil {
+		return "", first
 	}
 	if _, err := out.client.Write(append(out.trailer, copyDone...)); err != nil {
 		return "", err
@@ -148,7 +157,7 @@ func (out *copyOut) begin(ctx context.Context, text string) error {
 }
 
 // node runs a node's tasks, all sent at once, and passes their rows on.
-func (out *copyOut) node(ctx context.Context, conn *backend.Conn, texts []string, w *copyWriter) (count int64, err error) {
+func (out *copyOut) node(ctx context.Context, conn *backend.Conn, texts []string, w *copyWriter, failed *atomic.Bool) (count int64, err error) {
 	for _, text := range texts {
 		conn.SendQuery(text)
 	}
@@ -156,6 +165,9 @@ func (out *copyOut) node(ctx context.Context, conn *backend.Conn, texts []string
 		tag, err := out.task(ctx, conn, w)
 		if err != nil {
 			return count, err
+		}
+		if failed.Load() {
+			return count, errStop // another node's error is the one to report
 		}
 		count += tagCount(tag)
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/trunkline/trunkline/internal/backend"
@@ -656,6 +657,42 @@ func TestCopyLarge(t *testing.T) {
 	if tag, err := f.run("COPY plain (k) TO STDOUT", &fakeClient{}); err != nil || tag != "COPY 5012" {
 		t.Errorf("%s %v", tag, err)
 	}
+}
+
+// TestCopyCancel ends the context in the middle of the data.
+func TestCopyCancel(t *testing.T) {
+	t.Parallel()
+	f := newCopyFixture(t)
+	for _, after := range []int{0, 1, 50} {
+		ctx, cancel := context.WithCancel(t.Context())
+		client := &cancellingClient{fakeClient{data: bytes.Repeat([]byte("1\n"), 1<<20), chunk: 8192}, after, cancel}
+		statements, err := sql.Parse("COPY plain (k) FROM STDIN")
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		_, err = exec.Copy(ctx, f.env(), statements[0], plan.Settings{SearchPath: []string{"public"}}, client)
+		var e *pgconn.PgError
+		if !errors.As(err, &e) || e.Code != "57014" || time.Since(start) > 8*time.Second {
+			t.Errorf("after %d: %v in %v", after, err, time.Since(start))
+		}
+		if rows, _ := f.rows("plain", "k"); len(rows) > 0 || f.tx.InBlock() {
+			t.Errorf("%d rows are left", len(rows))
+		}
+	}
+}
+
+type cancellingClient struct {
+	fakeClient
+	after  int
+	cancel func()
+}
+
+func (c *cancellingClient) CopyData(ctx context.Context) ([]byte, error) {
+	if c.after--; c.after < 0 {
+		c.cancel()
+	}
+	return c.fakeClient.CopyData(ctx)
 }
 
 // goneClient takes some bytes and then fails.
