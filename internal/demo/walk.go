@@ -92,7 +92,7 @@ func show(ctx context.Context, conn *pgconn.PgConn, w io.Writer, query string) e
 			return err
 		}
 		for _, l := range lines {
-			fmt.Fprintf(w, "  plan: %s\n", l)
+			fmt.Fprintf(w, "  | %s\n", l)
 		}
 	}
 	began := time.Now()
@@ -112,8 +112,8 @@ func show(ctx context.Context, conn *pgconn.PgConn, w io.Writer, query string) e
 	return nil
 }
 
-// planOf is the head of the distributed plan: how the statement runs, and
-// over how many tasks.
+// planOf sums up a distributed plan in two lines: on which rung of the ladder
+// the statement runs, and what is asked of whom.
 func planOf(ctx context.Context, conn *pgconn.PgConn, query string) ([]string, error) {
 	results, err := conn.Exec(ctx, "EXPLAIN (COSTS OFF) "+query).ReadAll()
 	if err != nil {
@@ -122,10 +122,35 @@ func planOf(ctx context.Context, conn *pgconn.PgConn, query string) ([]string, e
 	var lines []string
 	for _, r := range results {
 		for _, row := range r.Rows {
-			if l := strings.TrimSpace(string(row[0])); l != "" && len(lines) < 2 {
-				lines = append(lines, l)
-			}
+			lines = append(lines, strings.TrimSpace(string(row[0])))
 		}
 	}
-	return lines, nil
+	return summary(lines), nil
+}
+
+// summary picks the facts of the first set of tasks from EXPLAIN's lines.
+func summary(lines []string) []string {
+	if len(lines) == 0 {
+		return nil
+	}
+	facts := make(map[string]string)
+	for _, l := range lines[1:] {
+		if l == "->  Combine" {
+			facts["Combine"] = "one query over their rows"
+		}
+		name, value, ok := strings.Cut(l, ": ")
+		if _, seen := facts[name]; ok && !seen {
+			facts[name] = value
+		}
+	}
+	var parts []string
+	for _, name := range []string{"Task Count", "Shard Groups", "Combine"} {
+		if v := facts[name]; v != "" {
+			parts = append(parts, name+": "+v)
+		}
+	}
+	if facts["Task Count"] == "1" && facts["Node"] != "" {
+		parts = append(parts, "Node: "+facts["Node"])
+	}
+	return []string{lines[0], strings.Join(parts, ", ")}
 }
