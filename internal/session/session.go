@@ -237,6 +237,9 @@ func (s *session) ready(ctx context.Context) error {
 // report tells the client of a statement's error, and makes the open block a failed one.
 func (s *session) report(err error) {
 	s.tx.Fail()
+	if errors.Is(context.Cause(s.context), errCancelled) {
+		err = errCancelled // whatever the cancel request interrupted, say connecting to a node
+	}
 	s.client.SendError(err, "")
 }
 

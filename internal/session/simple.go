@@ -99,7 +99,7 @@ func (s *session) simpleOne(ctx context.Context, text string, scanned bool, offs
 	if e.prepared != nil && len(e.prepared.Params) > 0 && e.kind == kindQuery {
 		return sql.Errorf("42P02", "there is no parameter $1")
 	}
-	if e.passThrough() {
+	if e.passThrough() && !s.held(e) {
 		return s.passThrough(ctx, e, text)
 	}
 	bind := &exec.Bind{Text: text, Literals: s.literalsOf(e, text, scanned)}
