@@ -26,7 +26,7 @@ if "$trunkline" status --dir "$dir" >/dev/null 2>&1; then
 else
   "$trunkline" up --dir "$dir" --detach
 fi
-"$trunkline" demo --dir "$dir" --scale "${DEMO_SCALE:-1}"
+"$trunkline" demo --dir "$dir" ${DEMO_SCALE:+--scale "$DEMO_SCALE"}
 "$trunkline" status --dir "$dir"
 port=$(sed -n 's/.*"port": *\([0-9]*\).*/\1/p' "$dir/lock")
 cat <<END

@@ -48,7 +48,7 @@ is done.`,
 				}
 			}
 			out := cmd.OutOrStdout()
-			opt := demo.LoadOptions{Streams: streams, Replace: replace}
+			opt := demo.LoadOptions{Streams: streams, Replace: replace, Any: !cmd.Flags().Changed("scale")}
 			if err := load(cmd.Context(), out, dsn, data, opt); err != nil || noWalk {
 				return err
 			}
@@ -58,7 +58,7 @@ is done.`,
 	f := cmd.Flags()
 	f.StringVar(&dir, "dir", defaultDir, "directory of the running cluster to load it into")
 	f.StringVar(&dsn, "dsn", "", "connection string of another gateway to load it into, instead of --dir")
-	f.Float64Var(&scale, "scale", 1, "how much data")
+	f.Float64Var(&scale, "scale", 1, "how much data; if some is loaded already, that is used unless a scale is asked for")
 	f.IntVar(&streams, "streams", max(2, min(8, runtime.NumCPU())), "COPY commands at a time")
 	f.BoolVar(&replace, "replace", false, "drop the demo's tables first if they are there")
 	f.BoolVar(&noWalk, "no-walk", false, "only load")
@@ -89,7 +89,7 @@ func load(ctx context.Context, out io.Writer, dsn string, data *demo.Dataset, op
 	bar := newProgress(out)
 	opt.Report = bar.report
 	began := time.Now()
-	loaded, err := demo.Load(ctx, dsn, data, opt)
+	scale, loaded, err := demo.Load(ctx, dsn, data, opt)
 	bar.finish(err == nil)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -98,7 +98,7 @@ func load(ctx context.Context, out io.Writer, dsn string, data *demo.Dataset, op
 		return err
 	}
 	if !loaded {
-		fmt.Fprintf(out, "DineHub is loaded already, at scale %v.\n\n", data.Scale)
+		fmt.Fprintf(out, "DineHub is loaded already, at scale %v.\n\n", scale)
 		return nil
 	}
 	fmt.Fprintf(out, "Loaded DineHub: %d restaurants, %d users, %d orders, in %.1f s (%.0f rows/s).\n\n",

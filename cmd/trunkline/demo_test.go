@@ -27,8 +27,10 @@ func TestDemo(t *testing.T) {
 		t.Error("orders and their items do not add up")
 	}
 
-	if out := must(t, "demo", "--dir", dir, "--scale", "0.01"); !strings.Contains(out, "is loaded already") {
-		t.Errorf("the second demo says:\n%s", out)
+	for _, scale := range [][]string{nil, {"--scale", "0.01"}} {
+		if out := must(t, append([]string{"demo", "--dir", dir}, scale...)...); !strings.Contains(out, "is loaded already, at scale 0.01") {
+			t.Errorf("the second demo says:\n%s", out)
+		}
 	}
 	refused(t, []string{"demo", "--dir", dir, "--scale", "0.02"}, "loaded at scale 0.01, not 0.02", "--replace")
 

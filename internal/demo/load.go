@@ -17,7 +17,8 @@ import (
 // LoadOptions say how Load goes about it.
 type LoadOptions struct {
 	Streams int  // COPY commands at a time
-	Replace bool // drop a DineHub of another scale first
+	Replace bool // drop a DineHub that is loaded first
+	Any     bool // one that is loaded will do, of whatever scale
 	// Report, if set, is told how far loading is. It is called from several
 	// goroutines.
 	Report func(done, total int64)
@@ -34,39 +35,38 @@ func (e *OtherScaleError) Error() string {
 // tables in the order in which they can be dropped.
 var tables = []string{"order_items", "orders", "users", "restaurants", "cuisine_types", "settings"}
 
-// Load makes DineHub's tables over the gateway at dsn and fills them. It
-// returns false if they were there already, at the same scale and complete. A
-// load that was interrupted is begun anew.
-func Load(ctx context.Context, dsn string, d *Dataset, opt LoadOptions) (loaded bool, err error) {
+// Load makes DineHub's tables over the gateway at dsn and fills them. If they
+// are there already, complete and of a scale that will do, it leaves them so.
+// It returns the scale that the tables have now, and whether it loaded them.
+// A load that was interrupted is begun anew.
+func Load(ctx context.Context, dsn string, d *Dataset, opt LoadOptions) (scale float64, loaded bool, err error) {
 	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
-		return false, err
+		return 0, false, err
 	}
 	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
 	state, err := findState(ctx, conn)
 	if err != nil {
-		return false, err
+		return 0, false, err
 	}
-	if state.exists && state.complete {
-		if state.scale == d.Scale && !opt.Replace {
-			return false, nil
+	if state.complete && !opt.Replace {
+		if state.scale != d.Scale && !opt.Any {
+			return state.scale, false, &OtherScaleError{Loaded: state.scale, Asked: d.Scale}
 		}
-		if !opt.Replace {
-			return false, &OtherScaleError{Loaded: state.scale, Asked: d.Scale}
-		}
+		return state.scale, false, nil
 	}
 	if state.exists {
 		if err := run(ctx, conn, "DROP TABLE IF EXISTS "+strings.Join(tables, ", ")); err != nil {
-			return false, err
+			return 0, false, err
 		}
 	}
 	if err := makeTables(ctx, conn, d.Scale); err != nil {
-		return false, err
+		return 0, false, err
 	}
 	if err := d.fill(ctx, dsn, opt); err != nil {
-		return false, err
+		return 0, false, err
 	}
-	return true, run(ctx, conn, finish...)
+	return d.Scale, true, run(ctx, conn, finish...)
 }
 
 // state is what a database holds of DineHub.
