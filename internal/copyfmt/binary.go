@@ -152,11 +152,19 @@ func (s *binarySplitter) header() (bool, error) {
 }
 
 // Append implements Splitter.
-func (s *binarySplitter) Append(dst []byte, row *Row, extra []Integer) []byte {
+func (s *binarySplitter) Append(dst []byte, row *Row, extra []Value) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(s.options.Columns)+len(extra)))
 	dst = append(dst, row.Data[2:]...)
 	for _, v := range extra {
 		dst = appendBinaryInteger(dst, v)
 	}
 	return dst
+}
+
+// Encode implements Splitter.
+func (s *binarySplitter) Encode(form []byte) Value {
+	if form == nil {
+		return Value{encoded: []byte{0xff, 0xff, 0xff, 0xff}}
+	}
+	return Value{encoded: append(binary.BigEndian.AppendUint32(nil, uint32(len(form))), form...)}
 }

@@ -107,17 +107,21 @@ type Splitter interface {
 	Next(row *Row) (bool, error)
 	// Line is the number of the line (or row) last looked at, for errors.
 	Line() int64
-	// Append adds to dst a row with further integer columns at its end.
-	Append(dst []byte, row *Row, extra []Integer) []byte
+	// Append adds to dst a row with further columns at its end.
+	Append(dst []byte, row *Row, extra []Value) []byte
+	// Encode makes a value to append of a text, or in binary format of the value's binary form; nil is NULL.
+	Encode(text []byte) Value
 	// Header is what must stand before the rows in each stream that they are cut into, Trailer what must stand after them.
 	Header() []byte
 	Trailer() []byte
 }
 
-// Integer is an integer value of a column to be appended. Width is the size of its type in bytes: 2, 4 or 8.
-type Integer struct {
-	Value int64
-	Width int
+// Value is a value of a column to be appended: either one that Encode has made, or else an integer of a type of Width (2, 4 or 8)
+// bytes.
+type Value struct {
+	Integer int64
+	Width   int
+	encoded []byte
 }
 
 // New makes the splitter for a format.
@@ -189,13 +193,16 @@ func formatError(format string, args ...any) *sql.Error {
 
 func appendDecimal(dst []byte, value int64) []byte { return strconv.AppendInt(dst, value, 10) }
 
-func appendBinaryInteger(dst []byte, v Integer) []byte {
+func appendBinaryInteger(dst []byte, v Value) []byte {
+	if v.encoded != nil {
+		return append(dst, v.encoded...)
+	}
 	dst = binary.BigEndian.AppendUint32(dst, uint32(v.Width))
 	switch v.Width {
 	case 2:
-		return binary.BigEndian.AppendUint16(dst, uint16(v.Value))
+		return binary.BigEndian.AppendUint16(dst, uint16(v.Integer))
 	case 4:
-		return binary.BigEndian.AppendUint32(dst, uint32(v.Value))
+		return binary.BigEndian.AppendUint32(dst, uint32(v.Integer))
 	}
-	return binary.BigEndian.AppendUint64(dst, uint64(v.Value))
+	return binary.BigEndian.AppendUint64(dst, uint64(v.Integer))
 }

@@ -168,7 +168,7 @@ func TestSplitBinary(t *testing.T) {
 
 func TestAppend(t *testing.T) {
 	t.Parallel()
-	extra := []Integer{{42, 4}, {-7, 8}}
+	extra := []Value{{Integer: 42, Width: 4}, {Integer: -7, Width: 8}}
 	numeric := func(o *Options) { o.Null = "42" }
 	tests := []struct {
 		o          Options
@@ -192,6 +192,33 @@ func TestAppend(t *testing.T) {
 		}
 		if got := string(s.Append(nil, &row, extra)); got != test.want {
 			t.Errorf("%q: %q, want %q", test.data, got, test.want)
+		}
+	}
+}
+
+func TestEncode(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		o          Options
+		text, want string
+	}{
+		{options(Text, nil), "a\tb\\\n", "1\t\\141\\011b\\134\\012\n"},
+		{options(Text, nil), "NULL", "1\t\\N\n"},
+		{options(CSV, nil), "a\"b,c\n", "1,\"a\"\"b,c\n\"\n"},
+		{options(CSV, nil), "NULL", "1,\n"},
+	} {
+		s := New(test.o)
+		s.Feed([]byte("1\n"))
+		var row Row
+		if ok, err := s.Next(&row); !ok || err != nil {
+			t.Fatal(err)
+		}
+		text := []byte(test.text)
+		if test.text == "NULL" {
+			text = nil
+		}
+		if got := string(s.Append(nil, &row, []Value{s.Encode(text)})); got != test.want {
+			t.Errorf("%q: %q, want %q", test.text, got, test.want)
 		}
 	}
 }

@@ -233,15 +233,34 @@ func (s *csvSplitter) split(content []byte, last int) ([]Field, error) {
 }
 
 // Append implements Splitter. The values are quoted, so that they are never taken for a delimiter or a marker.
-func (s *csvSplitter) Append(dst []byte, row *Row, extra []Integer) []byte {
+func (s *csvSplitter) Append(dst []byte, row *Row, extra []Value) []byte {
 	dst = append(dst, row.Data[:row.Content]...)
 	for _, v := range extra {
 		if row.Content > 0 || len(s.options.Columns) > 0 {
 			dst = append(dst, s.options.Delimiter)
 		}
+		if v.encoded != nil {
+			dst = append(dst, v.encoded...)
+			continue
+		}
 		dst = append(dst, s.options.Quote)
-		dst = appendDecimal(dst, v.Value)
+		dst = appendDecimal(dst, v.Integer)
 		dst = append(dst, s.options.Quote)
 	}
 	return append(dst, row.Data[row.Content:]...)
+}
+
+// Encode implements Splitter.
+func (s *csvSplitter) Encode(text []byte) Value {
+	if text == nil {
+		return Value{encoded: append([]byte{}, s.options.Null...)}
+	}
+	encoded := []byte{s.options.Quote}
+	for _, c := range text {
+		if c == s.options.Quote || c == s.options.Escape {
+			encoded = append(encoded, s.options.Escape)
+		}
+		encoded = append(encoded, c)
+	}
+	return Value{encoded: append(encoded, s.options.Quote)}
 }

@@ -272,20 +272,41 @@ func hexDigit(c byte) (int, bool) {
 
 // Append implements Splitter. Digits need no escape; but a marker is recognised by its raw text, so where one looks like a number
 // the first digit is written as an escape, which no marker can match.
-func (s *textSplitter) Append(dst []byte, row *Row, extra []Integer) []byte {
+func (s *textSplitter) Append(dst []byte, row *Row, extra []Value) []byte {
 	dst = append(dst, row.Data[:row.Content]...)
 	for _, v := range extra {
 		if row.Content > 0 || len(s.options.Columns) > 0 {
 			dst = append(dst, s.options.Delimiter)
 		}
+		if v.encoded != nil {
+			dst = append(dst, v.encoded...)
+			continue
+		}
 		start := len(dst)
-		dst = appendDecimal(dst, v.Value)
+		dst = appendDecimal(dst, v.Integer)
 		if s.bounds.numeric {
-			first := dst[start]
-			digits := append([]byte(nil), dst[start+1:]...)
-			dst = append(dst[:start], '\\', '0', '0'+first>>3&7, '0'+first&7)
-			dst = append(dst, digits...)
+			rest := append([]byte(nil), dst[start+1:]...)
+			dst = append(appendOctal(dst[:start], dst[start]), rest...)
 		}
 	}
 	return append(dst, row.Data[row.Content:]...)
+}
+
+func appendOctal(dst []byte, c byte) []byte { return append(dst, '\\', '0'+c>>6, '0'+c>>3&7, '0'+c&7) }
+
+// Encode implements Splitter.
+func (s *textSplitter) Encode(text []byte) Value {
+	if text == nil {
+		return Value{encoded: append([]byte{}, s.options.Null...)}
+	}
+	encoded := make([]byte, 0, len(text))
+	for i, c := range text {
+		// The first byte is always escaped, so that no marker matches; but not a part of a character.
+		if i == 0 && c < 0x80 || c < ' ' || c == '\\' || c == s.options.Delimiter {
+			encoded = appendOctal(encoded, c)
+			continue
+		}
+		encoded = append(encoded, c)
+	}
+	return Value{encoded: encoded}
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/trunkline/trunkline/internal/backend"
-	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/copyfmt"
 	"github.com/trunkline/trunkline/internal/sql"
 )
@@ -76,15 +75,14 @@ func (in *copyIn) routeHeld(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	extra := make([]copyfmt.Integer, len(in.fill))
 	for i := range rows {
 		target := in.targets[at[i]]
 		batch := in.begin(target)
-		if len(extra) > 0 {
-			for j := range extra {
-				extra[j] = copyfmt.Integer{Value: drawn[j][i], Width: integerWidth(in.table.Columns[in.fill[j]].TypeOID)}
+		if len(in.extra) > 0 {
+			for j := range in.fill {
+				in.extra[j] = copyfmt.Value{Integer: drawn[j][i], Width: integerWidth(in.table.Columns[in.fill[j]].TypeOID)}
 			}
-			batch.data = in.splitter.Append(batch.data, &rows[i], extra)
+			batch.data = in.splitter.Append(batch.data, &rows[i], in.extra)
 		} else {
 			batch.data = append(batch.data, rows[i].Data...)
 		}
@@ -256,59 +254,4 @@ func (in *copyIn) askHashes(ctx context.Context, values [][]byte) (hashes []int3
 		err = sql.Errorf("XX000", "the coordinator gave %d hashes for %d values", len(hashes), len(values))
 	}
 	return hashes, valid, err
-}
-
-// needsStaging tells whether what a row becomes may depend on the node on which it is made: through a default that is not a plain
-// constant, a condition, or errors that are ignored.
-func (in *copyIn) needsStaging() bool {
-	if in.stmt.WhereClause != nil || in.options.ignoreErrors {
-		return true
-	}
-	if in.options.marker != nil {
-		return true
-	}
-	given := make([]bool, len(in.table.Columns))
-	for _, i := range in.data {
-		given[i] = true
-	}
-	for i := range in.table.Columns {
-		c := &in.table.Columns[i]
-		if !given[i] && c.Sequence == nil && !c.Generated && !constantDefault(c) {
-			return true
-		}
-	}
-	return false
-}
-
-// constantDefault tells whether a default is surely the same everywhere: none, a number, a string with a cast, true, false or NULL.
-func constantDefault(c *catalog.Column) bool {
-	text := c.Default
-	if text == "" {
-		return true
-	}
-	var s sql.Scanned
-	if c.Volatile || !sql.Scan(text, &s) {
-		return false
-	}
-	key, cast, _ := strings.Cut(string(s.Key), " ::")
-	if strings.ContainsAny(cast, "+-*/<>=~!@#%^&|`?\x02\x03\x04\x05") {
-		return false // more than a cast
-	}
-	switch key = strings.TrimPrefix(key, "- "); key {
-	case "true", "false", "null":
-		return true
-	}
-	// 'now'::text stays what it is, but as a date it does not.
-	return len(key) == 1 && key[0] <= 1+byte(sql.LiteralBits) && (key[0] != 1+byte(sql.LiteralString) || !isTime(c.TypeOID))
-}
-
-// isText tells whether a type's binary format is its text.
-func isText(oid uint32) bool { return oid == 19 || oid == 25 || oid == 1042 || oid == 1043 }
-
-func isTime(oid uint32) bool {
-	switch oid {
-	case 1082, 1083, 1114, 1184, 1266:
-		return true
-	}
-	return false
 }

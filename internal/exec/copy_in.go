@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"unsafe"
@@ -28,9 +29,11 @@ type copyIn struct {
 	client  CopyClient
 	options copyOptions
 
-	data     []int    // the columns of the data, as indexes into table.Columns
-	fill     []int    // the columns that their sequences fill, appended to each row
-	names    []string // of data
+	data     []int           // the columns of the data, as indexes into table.Columns
+	fill     []int           // the columns that their sequences fill, appended to each row
+	stable   []int           // the columns whose defaults are the same for all rows but not at every moment, appended after those
+	extra    []copyfmt.Value // of fill and stable
+	names    []string        // of data
 	key      catalog.Key
 	keyAt    int // of Row.Fields, the distribution column; -1 if rows are not routed
 	splitter copyfmt.Splitter
@@ -79,8 +82,12 @@ func newCopyIn(env *Env, stmt sql.Statement, table *catalog.Relation, client Cop
 		given[i] = true
 	}
 	for i := range table.Columns {
-		if !given[i] && table.Columns[i].Sequence != nil {
+		switch column := &table.Columns[i]; {
+		case given[i] || column.Generated:
+		case column.Sequence != nil:
 			in.fill = append(in.fill, i)
+		case !column.Volatile && !constantDefault(column):
+			in.stable = append(in.stable, i)
 		}
 	}
 	return in, nil
@@ -106,6 +113,9 @@ func (in *copyIn) run(ctx context.Context) error {
 		return in.stage(ctx, response)
 	}
 	if err := in.prepare(); err != nil {
+		return err
+	}
+	if err := in.evaluateStable(ctx); err != nil {
 		return err
 	}
 	if err := in.client.CopyInResponse(response); err != nil {
@@ -193,6 +203,9 @@ func (in *copyIn) prepare() error {
 	}
 	var wanted []int
 	if in.table.Kind == catalog.Distributed {
+		if err := in.checkMarker(); err != nil {
+			return err
+		}
 		if in.groups = in.snapshot.Colocations[in.table.ColocationID]; in.groups == nil || len(in.groups.Groups) == 0 {
 			return noShards(in.table)
 		}
@@ -237,6 +250,21 @@ func (in *copyIn) findKey(wanted *[]int) error {
 	return sql.Unsupported("cannot COPY into a distributed table without its distribution column",
 		fmt.Sprintf("Column \"%s\" of table \"%s\" would get its default, which decides on the shard.", column.Name, in.table.Name),
 		"Give the column's values in the data.")
+}
+
+// checkMarker refuses the option DEFAULT where shards do not have the default.
+func (in *copyIn) checkMarker() error {
+	if in.options.marker == nil {
+		return nil
+	}
+	for _, i := range in.data {
+		if c := &in.table.Columns[i]; c.Sequence != nil {
+			return sql.Unsupported("cannot COPY with option DEFAULT into a distributed table with a column that a sequence fills",
+				fmt.Sprintf("Shards do not have the sequence of column \"%s\" of table \"%s\".", c.Name, in.table.Name),
+				"Leave the column out of the list of columns.")
+		}
+	}
+	return nil
 }
 
 // limit is the size at which a target's batch goes off. The first ones are small, so that nodes soon have something to do.
@@ -289,7 +317,7 @@ func (in *copyIn) makeTargets() error {
 		return err
 	}
 	columns := in.names
-	for _, i := range in.fill {
+	for _, i := range slices.Concat(in.fill, in.stable) {
 		columns = append(columns[:len(columns):len(columns)], in.table.Columns[i].Name)
 	}
 	tail := " FROM STDIN" + in.options.shared + where
@@ -389,7 +417,11 @@ func (in *copyIn) rows(ctx context.Context) error {
 			target = in.targets[at]
 		}
 		batch := in.begin(target)
-		batch.data = append(batch.data, row.Data...)
+		if len(in.extra) > 0 {
+			batch.data = in.splitter.Append(batch.data, &row, in.extra)
+		} else {
+			batch.data = append(batch.data, row.Data...)
+		}
 		if batch.end(&row) >= in.limit(target) {
 			if err := in.flush(ctx, target); err != nil {
 				return err
