@@ -2,6 +2,7 @@ package exec
 
 import (
 	"context"
+	"strings"
 
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/plan"
@@ -27,48 +28,106 @@ func (x *execution) insertRows(ctx context.Context, op *plan.InsertRows, out Row
 	if err != nil || len(order) == 0 {
 		return "INSERT 0 0", err
 	}
+	batches := batchesOf(c, parts, order, op.SQL)
 	f := x.rootFormats(nil)
 	f.reuse = false
 	defer func() { x.results[op.From] = all }()
-	statement := func(at int) ([]byte, error) {
-		x.results[op.From] = parts[at]
-		text, err := x.render(x.env.text[:0], op.SQL, place{groups: c.Groups[at : at+1], node: c.Groups[at].GroupID})
-		if err != nil {
-			return nil, err
-		}
-		parts[at].inline = nil
-		x.env.text = text[:0]
-		return text, nil
+	render := func(b batch) ([]byte, error) {
+		part := *parts[b.at]
+		part.from, part.to = b.from, b.to
+		x.results[op.From] = &part
+		return x.render(x.env.text[:0], op.SQL, place{groups: c.Groups[b.at : b.at+1], node: b.node})
 	}
-	if len(order) == 1 {
-		text, err := statement(order[0])
+	if len(batches) == 1 {
+		text, err := render(batches[0])
 		if err != nil {
 			return "", err
 		}
-		return x.one(ctx, c.Groups[order[0]].GroupID, text, f, true, out)
+		return x.one(ctx, batches[0].node, text, f, true, out)
 	}
 	var total tagSum
-	err = x.env.Tx.RunAtomically(ctx, func() error {
-		lanes, err := x.sendEach(ctx, c, order, statement, f)
-		if err != nil {
-			return err
-		}
-		defer func() { x.closeLanes(ctx, lanes, err != nil) }()
-		for _, l := range lanes {
-			for range l.tasks {
-				var tag string
-				if tag, err = x.receive(ctx, l.conn, f, out.Row); err != nil {
-					return err
-				}
-				total.add(tag)
-			}
-		}
-		return nil
-	})
+	err = x.env.Tx.RunAtomically(ctx, func() error { return x.runBatches(ctx, batches, render, f, out, &total) })
 	if err != nil {
 		return "", err
 	}
 	return total.String(), nil
+}
+
+// batch is some rows for one shard group.
+type batch struct {
+	node     int32
+	at       int // index of the shard group
+	from, to int64
+}
+
+// batchBytes is about how many bytes of rows one statement carries.
+const batchBytes = 2 << 20
+
+// batchesOf cuts the rows for each shard group into batches, so that memory stays bounded. With ON CONFLICT they stay together: a row
+// that comes up twice in one statement is an error there.
+func batchesOf(c *catalog.Colocation, parts map[int]*Intermediate, order []int, t plan.Template) []batch {
+	whole := false
+	for _, p := range t {
+		whole = whole || p.Kind == plan.PieceText && strings.Contains(strings.ToUpper(p.Text), "ON CONFLICT")
+	}
+	var batches []batch
+	for _, at := range order {
+		rows := parts[at].Rows
+		step := rows.Len()
+		if !whole && rows.Size() > batchBytes {
+			step = max(1, rows.Len()*batchBytes/rows.Size())
+		}
+		for from := int64(0); from < rows.Len(); from += step {
+			batches = append(batches, batch{c.Groups[at].GroupID, at, from, min(from+step, rows.Len())})
+		}
+	}
+	return batches
+}
+
+// runBatches inserts batches, one at a time on each node and all nodes at once. It must run inside a block.
+func (x *execution) runBatches(ctx context.Context, batches []batch, render func(batch) ([]byte, error), f *form, out RowWriter, total *tagSum) (err error) {
+	queues := map[int32][]batch{}
+	var lanes []*lane
+	defer func() { x.closeLanes(ctx, lanes, err != nil) }()
+	for _, b := range batches {
+		if queues[b.node] == nil {
+			l := &lane{tasks: []task{{node: b.node}}}
+			if l.conn, l.release, err = x.env.Tx.Borrow(ctx, b.node); err != nil {
+				return err
+			}
+			lanes = append(lanes, l)
+			x.env.Tx.MarkWrite(b.node)
+		}
+		queues[b.node] = append(queues[b.node], b)
+	}
+	for left := len(batches); left > 0; {
+		var sent []*lane
+		for _, l := range lanes {
+			node := l.tasks[0].node
+			if len(queues[node]) == 0 {
+				continue
+			}
+			text, err := render(queues[node][0])
+			if err != nil {
+				return err
+			}
+			queues[node] = queues[node][1:]
+			x.send(l.conn, text, f)
+			if err := l.conn.Flush(); err != nil {
+				return err
+			}
+			sent = append(sent, l)
+		}
+		for _, l := range sent {
+			tag, err := x.receive(ctx, l.conn, f, out.Row)
+			if err != nil {
+				return err
+			}
+			total.add(tag)
+			left--
+		}
+	}
+	return nil
 }
 
 // partition splits rows by the shard group of a column's value. order lists the groups that got any.
@@ -78,6 +137,7 @@ func (x *execution) partition(ctx context.Context, c *catalog.Colocation, all *I
 		part := parts[at]
 		if part == nil {
 			part = &Intermediate{Names: all.Names, OIDs: all.OIDs, Types: all.Types, Rows: NewSpool(0)}
+			part.Rows.keep = max(spoolMemory/len(c.Groups), 64<<10) // there may be as many spools as shard groups
 			parts[at] = part
 			order = append(order, at)
 		}

@@ -20,6 +20,8 @@ type Intermediate struct {
 	Types []string // as SQL, for casts
 	Rows  *Spool
 
+	from, to int64 // only these rows count, if to is not 0
+
 	tables map[int32]string // by node: the temporary table that holds the rows there
 	inline []byte           // appendSQL's answer, once made: the same text goes to many shards
 }
@@ -59,14 +61,18 @@ func (im *Intermediate) appendSQL(dst []byte, at place) ([]byte, error) {
 // appendRows writes rows as (SELECT c1::type AS "name", … FROM ROWS FROM (unnest('{…}'::text[]), …) AS _(c1, …)). PostgreSQL
 // estimates the number of rows of such an unnest exactly, and unnest keeps their order.
 func (im *Intermediate) appendRows(dst []byte, rows *Spool) ([]byte, error) {
+	from, to := im.from, im.to
+	if to == 0 {
+		to = rows.Len()
+	}
 	if len(im.Names) == 0 {
 		dst = append(dst, "(SELECT FROM generate_series(1, "...)
-		dst = appendInt(dst, rows.Len())
+		dst = appendInt(dst, to-from)
 		return append(dst, "))"...), nil
 	}
 	columns := make([][]byte, len(im.Names))
 	values := make([][]byte, 0, len(im.Names))
-	err := rows.Each(func(raw []byte) error {
+	err := rows.Range(from, to, func(raw []byte) error {
 		var err error
 		if values, err = splitRow(raw, values); err != nil {
 			return err

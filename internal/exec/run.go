@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/trunkline/trunkline/internal/backend"
@@ -80,7 +81,16 @@ type execution struct {
 	prepared *Prepared
 }
 
+// largeScratch is from how many bytes on a scratch buffer is not kept.
+const largeScratch = 64 << 10
+
 func (x *execution) close() {
+	if cap(x.env.text) > largeScratch {
+		x.env.text = nil
+	}
+	if cap(x.env.message) > largeScratch {
+		x.env.message = nil
+	}
 	for _, result := range x.results {
 		if result != nil && result.Rows != nil {
 			result.Rows.Close()
@@ -125,7 +135,11 @@ func (x *execution) root(ctx context.Context, out RowWriter) (string, error) {
 	case *plan.InsertValues:
 		return x.insertValues(ctx, op, out)
 	case *plan.InsertRows:
-		return x.insertRows(ctx, op, out)
+		tag, err := x.insertRows(ctx, op, out)
+		if count, ok := strings.CutPrefix(tag, "INSERT 0 "); ok && op.Moves {
+			tag = "UPDATE " + count
+		}
+		return tag, err
 	case *plan.ReferenceWrite:
 		return x.referenceWrite(ctx, op, out)
 	case *plan.Empty:

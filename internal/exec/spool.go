@@ -18,6 +18,7 @@ const (
 // It is not safe for concurrent use.
 type Spool struct {
 	max    int64 // bytes; 0 for no bound
+	keep   int   // bytes kept in memory
 	memory []byte
 	file   *os.File
 	filed  int64 // bytes in file; memory holds what follows them
@@ -29,7 +30,7 @@ type Spool struct {
 }
 
 // NewSpool makes an empty spool. When its rows exceed max bytes, Add fails with 54000; 0 means no bound.
-func NewSpool(max int64) *Spool { return &Spool{max: max} }
+func NewSpool(max int64) *Spool { return &Spool{max: max, keep: spoolMemory} }
 
 // Len is the number of rows kept.
 func (s *Spool) Len() int64 { return s.rows }
@@ -52,7 +53,7 @@ func (s *Spool) Add(raw []byte) error {
 	}
 	s.memory = append(s.memory, raw...)
 	s.rows++
-	if len(s.memory) > spoolMemory {
+	if len(s.memory) > s.keep {
 		return s.spill()
 	}
 	return nil
@@ -81,16 +82,21 @@ func (s *Spool) spill() error {
 }
 
 // Each calls f with every row in order. The slice is valid during the call only.
-func (s *Spool) Each(f func(raw []byte) error) error {
-	for i := int64(0); i < s.rows; {
+func (s *Spool) Each(f func(raw []byte) error) error { return s.Range(0, s.rows, f) }
+
+// Range is Each for the rows from from up to but not including to.
+func (s *Spool) Range(from, to int64, f func(raw []byte) error) error {
+	for i := from / spoolStride * spoolStride; i < to; {
 		chunk, err := s.chunk(i)
 		if err != nil {
 			return err
 		}
-		for len(chunk) > 0 {
+		for len(chunk) > 0 && i < to {
 			n := rowLength(chunk)
-			if err := f(chunk[:n]); err != nil {
-				return err
+			if i >= from {
+				if err := f(chunk[:n]); err != nil {
+					return err
+				}
 			}
 			chunk = chunk[n:]
 			i++
@@ -143,7 +149,7 @@ func (s *Spool) Close() {
 	if s.file != nil {
 		s.file.Close()
 	}
-	*s = Spool{max: s.max}
+	*s = Spool{max: s.max, keep: s.keep}
 }
 
 // rowLength is the length of the whole message that b begins with.
