@@ -90,6 +90,7 @@ type Relation struct {
 	PrimaryKey   []int   // indexes into Columns
 	Definition   string  // of a view: pg_get_viewdef
 	HasTriggers  bool    // user triggers
+	Referenced   bool    // a foreign key points at it
 	TriggersRead bool    // one of them runs a function that ReadsTables
 	RowSecurity  bool
 	Inherited    bool   // has children by inheritance or partitioning

@@ -20,7 +20,7 @@ type combiner struct {
 // column gives the final query's name for an expression that the tasks compute.
 func (c *combiner) column(e *sql.Node) *sql.Node {
 	for i, known := range c.columns {
-		if sql.Equal(known, e) {
+		if c.same(known, e) {
 			return sql.Column("t", c.result.columns[i])
 		}
 	}
@@ -28,7 +28,7 @@ func (c *combiner) column(e *sql.Node) *sql.Node {
 	c.columns = append(c.columns, sql.Clone(e))
 	c.result.columns = append(c.result.columns, name)
 	c.result.types = append(c.result.types, c.p.exprType(c.b, e))
-	c.result.collations = append(c.result.collations, c.p.collation(c.b, output{expr: e}))
+	c.result.collations = append(c.result.collations, c.p.collation(c.b, output{expr: e, typ: c.p.exprType(c.b, e)}))
 	return sql.Column("t", name)
 }
 
@@ -85,7 +85,7 @@ func (p *planner) aggregate(b *block, pruning Pruning) (g *Gather, ok bool, err 
 	worker := sql.Select(nil, b.sel.FromClause, sql.And(b.where...))
 	for i, e := range c.columns {
 		worker.TargetList = append(worker.TargetList, sql.Target(c.result.columns[i], e))
-		if c.groups > i || contains(extra, e) {
+		if c.groups > i || c.contains(extra, e) {
 			worker.GroupClause = append(worker.GroupClause, sql.Integer(i+1))
 		}
 	}
@@ -100,9 +100,9 @@ func (p *planner) aggregate(b *block, pruning Pruning) (g *Gather, ok bool, err 
 	return g, true, err
 }
 
-func contains(list []*sql.Node, e *sql.Node) bool {
+func (c *combiner) contains(list []*sql.Node, e *sql.Node) bool {
 	for _, x := range list {
-		if sql.Equal(x, e) {
+		if c.same(x, e) {
 			return true
 		}
 	}
@@ -200,7 +200,7 @@ func (c *combiner) replace(e *sql.Node, extra *[]*sql.Node) {
 		}
 		if isExpr := n.GetResTarget() == nil && n.GetWindowDef() == nil && n.GetList() == nil && n.GetGroupingSet() == nil; isExpr {
 			for i := 0; i < len(c.columns); i++ {
-				if (i < c.groups || contains(*extra, c.columns[i])) && sql.Equal(c.columns[i], n) {
+				if (i < c.groups || c.contains(*extra, c.columns[i])) && c.same(c.columns[i], n) {
 					n.Node = sql.Column("t", c.result.columns[i]).Node
 					return false
 				}
@@ -233,13 +233,39 @@ func (c *combiner) replace(e *sql.Node, extra *[]*sql.Node) {
 				c.failed = true
 				return false
 			}
-			// functionally dependent on a primary key that is grouped by
+			if !c.dependent(n) {
+				c.failed = true
+				return false
+			}
 			*extra = append(*extra, sql.Clone(n))
 			n.Node = c.column(n).Node
 			return false
 		}
 		return true
 	})
+}
+
+// same tells whether two expressions of the block mean the same, with or without the names of tables before columns.
+func (c *combiner) same(x, y *sql.Node) bool { return c.p.sameExpr(c.b, x, y) }
+
+// dependent tells whether a column is determined by what is grouped by: the primary key of its table is.
+func (c *combiner) dependent(n *sql.Node) bool {
+	id, ok := c.b.column(n)
+	if !ok || id.rel.table == nil || len(id.rel.table.PrimaryKey) == 0 {
+		return false
+	}
+	for _, key := range id.rel.table.PrimaryKey {
+		grouped := false
+		for i := 0; i < c.groups; i++ {
+			if other, ok := c.b.column(c.columns[i]); ok && other == (columnID{id.rel, key}) {
+				grouped = true
+			}
+		}
+		if !grouped {
+			return false
+		}
+	}
+	return true
 }
 
 // groupedAs finds the column for a grouped column that is written in another way (with or without its table's name).

@@ -181,6 +181,8 @@ func (p *planner) bindSetOperation(b *block) error {
 	if b.right, err = p.bindSelect(b.sel.Rarg, b); err != nil {
 		return err
 	}
+	b.adoptOuter(b.left)
+	b.adoptOuter(b.right)
 	b.outputs = make([]output, len(b.left.outputs))
 	for i, o := range b.left.outputs {
 		b.outputs[i] = output{name: o.name}
@@ -498,6 +500,8 @@ func (p *planner) bindExpr(b *block, e *sql.Node) error {
 				return false
 			}
 			b.adoptOuter(sub)
+			// An aggregate over nothing but columns of an enclosing query belongs to that query, wherever it stands.
+			b.complex = b.complex || p.aggregatesOuter(sub)
 			b.sublinks = append(b.sublinks, &sublink{node: link, wrapper: n, block: sub, test: link.Testexpr})
 			return false
 		}
@@ -523,6 +527,7 @@ func (b *block) use(ref *sql.ColumnRef) {
 				for _, r := range outer.rels {
 					if r.alias == names[len(names)-2] {
 						r.whole = true
+						b.outer = append(b.outer, columnID{r, -1})
 					}
 				}
 			}

@@ -104,6 +104,7 @@ func (p *planner) eliminateWith(sel *sql.SelectStmt, env map[string]*withQuery) 
 		inner[name] = q
 	}
 	if with := sel.WithClause; with != nil {
+		var kept []*sql.Node // recursive queries that depend on an enclosing query stay where they are
 		for i, item := range with.Ctes {
 			def := item.GetCommonTableExpr()
 			query := def.Ctequery.GetSelectStmt()
@@ -123,6 +124,10 @@ func (p *planner) eliminateWith(sel *sql.SelectStmt, env map[string]*withQuery) 
 				delete(inner, def.Ctename)
 				if err := p.eliminateBelow(query, inner); err != nil {
 					return err
+				}
+				if p.readsOuter(with, item) {
+					kept = append(kept, item)
+					continue
 				}
 				whole := sql.Select([]*sql.Node{sql.Target("", sql.Star(""))}, []*sql.Node{sql.Table("", def.Ctename, "")}, nil)
 				whole.WithClause = &sql.WithClause{Recursive: true, Ctes: []*sql.Node{item}}
@@ -153,8 +158,19 @@ func (p *planner) eliminateWith(sel *sql.SelectStmt, env map[string]*withQuery) 
 			inner[def.Ctename] = q
 		}
 		sel.WithClause = nil
+		if len(kept) > 0 {
+			sel.WithClause = &sql.WithClause{Recursive: true, Ctes: kept}
+		}
 	}
 	return p.eliminateBelow(sel, inner)
+}
+
+// readsOuter tells whether a recursive WITH query refers to an enclosing query, so that it cannot run first.
+func (p *planner) readsOuter(with *sql.WithClause, item *sql.Node) bool {
+	alone := sql.Select(nil, nil, nil)
+	alone.WithClause = &sql.WithClause{Recursive: with.Recursive, Ctes: []*sql.Node{item}}
+	b, err := p.bindSelect(alone, nil)
+	return err == nil && b.complex
 }
 
 // withoutWith is a query less its own WITH clause.

@@ -279,6 +279,9 @@ func (p *planner) relSpread(b *block, r *rel, outer *alignment) spread {
 	case relLocal:
 		return spread{blocked: &blocker{reason: "a local table joined with distributed ones", rel: r}}
 	case relRecursive:
+		if !p.relHashed(r) && !p.blockNeedsCoordinator(r.block) {
+			return spread{}
+		}
 		return spread{blocked: &blocker{reason: "a recursive query over distributed tables", rel: r}}
 	case relFunction:
 		if p.functionNeedsCoordinator(r) {

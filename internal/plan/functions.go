@@ -168,6 +168,51 @@ func isJSONAggregate(n *sql.Node) bool {
 	return n.GetJsonObjectAgg() != nil || n.GetJsonArrayAgg() != nil
 }
 
+// aggregatesOuter tells whether a block has an aggregate whose arguments are all columns of enclosing blocks.
+func (p *planner) aggregatesOuter(b *block) bool {
+	if len(b.outer) == 0 {
+		return false
+	}
+	found := false
+	for _, e := range ownExprs(b) {
+		if e == nil {
+			continue
+		}
+		sql.Walk(e, func(m proto.Message) bool {
+			n, ok := m.(*sql.Node)
+			if !ok || found {
+				return !found
+			}
+			call := p.aggregateCall(n)
+			if call == nil {
+				return true
+			}
+			inner, outer := false, false
+			sql.Walk(sql.CallNode(call), func(m proto.Message) bool {
+				if n, ok := m.(*sql.Node); ok && n.GetSubLink() != nil {
+					for _, link := range b.sublinks {
+						if link.node != n.GetSubLink() {
+							continue
+						}
+						for _, id := range link.block.outer {
+							inner, outer = inner || b.owns(id.rel), outer || !b.owns(id.rel)
+						}
+					}
+					return false
+				}
+				if n, ok := m.(*sql.Node); ok && n.GetColumnRef() != nil {
+					_, level, ok := b.lookup(sql.Strings(n.GetColumnRef().Fields))
+					inner, outer = inner || !ok || level == 0, outer || ok && level > 0
+				}
+				return true
+			})
+			found = outer && !inner
+			return false
+		})
+	}
+	return found
+}
+
 // plainAggregate tells whether a block aggregates, with or without GROUP BY.
 func (p *planner) plainAggregate(b *block) bool {
 	if b.sel.Op != sql.SetopNone {
@@ -283,8 +328,12 @@ func (p *planner) blockNeedsCoordinator(b *block) bool {
 	}
 	for _, r := range b.rels {
 		switch r.kind {
-		case relLocal, relRecursive:
+		case relLocal:
 			return true
+		case relRecursive:
+			if p.blockNeedsCoordinator(r.block) {
+				return true
+			}
 		case relFunction:
 			if p.functionNeedsCoordinator(r) {
 				return true

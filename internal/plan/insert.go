@@ -29,6 +29,11 @@ func (p *planner) insertStatement() (*Plan, error) {
 	if err := i.prepare(); err != nil {
 		return nil, err
 	}
+	if i.table != nil && i.table.Kind != catalog.Local {
+		if err := i.runLinksFirst(); err != nil {
+			return nil, err
+		}
+	}
 	if i.distributed() && i.simpleRows() {
 		return i.values()
 	}
@@ -53,19 +58,21 @@ type insertion struct {
 	columns []int             // of the table, in the order of the source's columns
 	filled  []int             // columns that are added to the source: their sequence or default must be drawn here
 	rows    [][]*sql.Node     // of VALUES
+	parts   bool              // some columns are given by their fields or elements
+}
+
+func errParts(column string) error {
+	return sql.Unsupported("inserting into parts of a column is not supported here on distributed tables",
+		"Column "+sql.QuoteIdentifier(column)+" is given by its fields or elements.", "Give the whole value of the column.")
 }
 
 func (i *insertion) distributed() bool { return i.table != nil && i.table.Kind == catalog.Distributed }
 
 func (i *insertion) prepare() error {
 	if i.stmt.WithClause != nil {
-		// WITH belongs to the source query as far as reading goes.
-		query := i.stmt.SelectStmt.GetSelectStmt()
-		if query == nil || query.WithClause != nil {
-			return sql.Unsupported("a WITH clause on this INSERT is not supported on distributed tables", "", "Put the WITH clause before the SELECT.")
+		if err := i.withoutWith(); err != nil {
+			return err
 		}
-		query.WithClause, i.stmt.WithClause = i.stmt.WithClause, nil
-		i.p.rewritten = true
 	}
 	if i.table == nil {
 		return nil
@@ -94,8 +101,10 @@ func (i *insertion) prepare() error {
 			return nil
 		}
 		if len(target.Indirection) > 0 {
-			return sql.Unsupported("inserting into parts of a column is not supported on distributed tables",
-				"Column "+sql.QuoteIdentifier(target.Name)+" is given by its fields or elements.", "Give the whole value of the column.")
+			i.parts = true
+			if i.distributed() && n == i.table.DistColumn {
+				return errParts(target.Name)
+			}
 		}
 		i.columns = append(i.columns, n)
 	}
@@ -144,6 +153,21 @@ func (i *insertion) prepare() error {
 	return nil
 }
 
+// withoutWith puts the WITH queries of the INSERT itself in their places: its source, ON CONFLICT and RETURNING.
+func (i *insertion) withoutWith() error {
+	all := sql.Select(i.stmt.ReturningList, nil, nil)
+	if i.stmt.SelectStmt.GetSelectStmt() != nil {
+		all.FromClause = []*sql.Node{sql.Subquery(i.stmt.SelectStmt.GetSelectStmt(), &sql.Alias{Aliasname: "source"}, false)}
+	}
+	if c := i.stmt.OnConflictClause; c != nil {
+		all.TargetList = append(append([]*sql.Node{}, all.TargetList...), c.TargetList...)
+		all.WhereClause = c.WhereClause
+	}
+	all.WithClause, i.stmt.WithClause = i.stmt.WithClause, nil
+	i.p.rewritten = true
+	return i.p.eliminateWith(all, nil)
+}
+
 // simpleRows tells whether the rows are VALUES that each shard can evaluate for itself once, with a key that can be known without
 // evaluating the row.
 func (i *insertion) simpleRows() bool {
@@ -158,7 +182,7 @@ func (i *insertion) simpleRows() bool {
 			if e.GetAConst() != nil || e.GetParamRef() != nil || e.GetSetToDefault() != nil {
 				continue
 			}
-			if i.p.hasSubquery(e) || i.p.exprNeedsCoordinator(e) {
+			if i.p.hasSubquery(e) || i.p.exprNeedsCoordinator(e) || i.p.returnsSet(e) {
 				return false
 			}
 		}
@@ -174,6 +198,20 @@ func (p *planner) hasSubquery(e *sql.Node) bool {
 	sql.Walk(e, func(m proto.Message) bool {
 		if n, ok := m.(*sql.Node); ok && n.GetSubLink() != nil {
 			found = true
+		}
+		return !found
+	})
+	return found
+}
+
+// returnsSet tells whether an expression calls a set-returning function.
+func (p *planner) returnsSet(e *sql.Node) bool {
+	found := false
+	sql.Walk(e, func(m proto.Message) bool {
+		if n, ok := m.(*sql.Node); ok && n.GetFuncCall() != nil {
+			for _, f := range p.overloads(sql.Strings(n.GetFuncCall().Funcname)) {
+				found = found || f.ReturnsSet
+			}
 		}
 		return !found
 	})
@@ -226,7 +264,14 @@ func (i *insertion) values() (*Plan, error) {
 		}
 	}
 	names := make([]*sql.Node, 0, len(i.columns)+len(filled))
-	for _, n := range append(append([]int{}, i.columns...), filled...) {
+	if len(i.stmt.Cols) > 0 {
+		names = append(names, i.stmt.Cols...)
+	} else {
+		for _, n := range i.columns {
+			names = append(names, sql.Target(i.table.Columns[n].Name, nil))
+		}
+	}
+	for _, n := range filled {
 		names = append(names, sql.Target(i.table.Columns[n].Name, nil))
 	}
 	for _, row := range i.rows {
@@ -305,9 +350,9 @@ func (i *insertion) query() (*Plan, error) {
 	}
 	if i.table != nil {
 		source = i.withFilled(source)
-	}
-	if err := i.returningReadsOnlyRow(); err != nil {
-		return nil, err
+		if i.parts && i.table.Kind != catalog.Local {
+			return nil, errParts(i.stmt.Cols[0].GetResTarget().Name)
+		}
 	}
 	p.rewritten = true
 	if p.blockReads(source) {
@@ -359,7 +404,7 @@ func (i *insertion) query() (*Plan, error) {
 
 // rowsAsQuery turns VALUES into a query that evaluates each value once, as its column's type.
 func (i *insertion) rowsAsQuery() *sql.SelectStmt {
-	values := &sql.SelectStmt{LimitOption: sql.LimitDefault, Op: sql.SetopNone}
+	values := sql.Select(nil, nil, nil)
 	for _, row := range i.rows {
 		var items []*sql.Node
 		for at, e := range row {
@@ -375,6 +420,13 @@ func (i *insertion) rowsAsQuery() *sql.SelectStmt {
 				e = i.p.columnCast(e, *column)
 			}
 			items = append(items, e)
+		}
+		if len(i.rows) == 1 {
+			// One row of VALUES is a SELECT, in which functions may return sets.
+			for n, e := range items {
+				values.TargetList = append(values.TargetList, sql.Target("column"+itoa(n+1), e))
+			}
+			return values
 		}
 		values.ValuesLists = append(values.ValuesLists, sql.ListNode(items))
 	}
@@ -448,18 +500,38 @@ func (i *insertion) withinShards(source *sql.SelectStmt) (*Plan, bool, error) {
 	return p.finish(g, p.rungOf(g)), true, nil
 }
 
-// returningReadsOnlyRow refuses subqueries over other nodes' rows where an INSERT has no place to run them first.
-func (i *insertion) returningReadsOnlyRow() error {
+// runLinksFirst runs the subqueries of ON CONFLICT and RETURNING first.
+func (i *insertion) runLinksFirst() error {
 	lists := append([]*sql.Node{}, i.stmt.ReturningList...)
 	if c := i.stmt.OnConflictClause; c != nil {
 		lists = append(append(lists, c.TargetList...), c.WhereClause)
 	}
+	var failed error
 	for _, e := range lists {
-		if e != nil && i.p.hasSubquery(e) {
-			return sql.Unsupported("subqueries in RETURNING or ON CONFLICT are not supported on distributed tables", "", "Run the subquery first.")
+		if e == nil {
+			continue
 		}
+		sql.Walk(e, func(m proto.Message) bool {
+			n, ok := m.(*sql.Node)
+			if !ok || n.GetSubLink() == nil || failed != nil {
+				return failed == nil
+			}
+			link := n.GetSubLink()
+			b, err := i.p.bindSelect(link.Subselect.GetSelectStmt(), nil)
+			switch {
+			case err != nil:
+				failed = err
+			case b.complex:
+				failed = sql.Unsupported("correlated subqueries in RETURNING or ON CONFLICT are not supported on distributed tables", "",
+					"Run the subquery first.")
+			default:
+				i.p.rewritten = true
+				failed = i.p.runLinkFirst(&sublink{node: link, wrapper: n, block: b}, "a subquery of ON CONFLICT or RETURNING")
+			}
+			return false
+		})
 	}
-	return nil
+	return failed
 }
 
 // insertReference plans an INSERT into a reference table whose source every node can evaluate, or whose rows the coordinator

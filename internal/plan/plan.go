@@ -91,6 +91,7 @@ type InsertRow struct {
 // InsertRows routes the rows of an intermediate result (Subplans' last) to shards by a column of it, or sends them to every node:
 // INSERT … SELECT. SQL reads the routed part of the rows through the Intermediate slot of index From.
 type InsertRows struct {
+	Moves      bool // the rows were deleted elsewhere by an UPDATE of the distribution column: the client is told of an UPDATE
 	SQL        Template
 	From       int
 	KeyColumn  int // column of the intermediate result that holds the distribution value

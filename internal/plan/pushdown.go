@@ -245,7 +245,7 @@ func (p *planner) sortLater(b *block, pruning Pruning) (*Gather, error) {
 		targets = append(targets, sql.Target(name, sql.Clone(expr)))
 		result.columns = append(result.columns, name)
 		result.types = append(result.types, p.exprType(b, expr))
-		result.collations = append(result.collations, p.collation(b, output{expr: expr}))
+		result.collations = append(result.collations, p.collation(b, output{expr: expr, typ: p.exprType(b, expr)}))
 		by.Node = sql.Column("t", name)
 		if collate != nil {
 			again := sql.Clone(collate)
@@ -373,7 +373,7 @@ func (p *planner) groupsAll(b *block) bool {
 					return all
 				}
 				for _, g := range groups {
-					if g != nil && sql.Equal(g, n) {
+					if g != nil && p.sameExpr(b, g, n) {
 						return false
 					}
 				}
@@ -408,7 +408,7 @@ func (p *planner) distinct(b *block, pruning Pruning) (*Gather, *blocker, error)
 	}
 	for i, item := range p.sortItems(b) {
 		for j, o := range b.outputs {
-			if sql.Equal(item.expr, o.expr) {
+			if p.sameExpr(b, item.expr, o.expr) {
 				final.SortClause[i].GetSortBy().Node = sql.Integer(j + 1)
 			}
 		}
@@ -422,4 +422,25 @@ func (p *planner) distinct(b *block, pruning Pruning) (*Gather, *blocker, error)
 	final.WhereClause, final.WindowClause, final.WithClause = nil, nil, nil
 	t, err = p.template(sql.SelectNode(final))
 	return &Gather{SQL: t, Coordinator: true}, nil, err
+}
+
+// sameExpr tells whether two expressions of a block mean the same: they are written alike once each column is written with its
+// table's name.
+func (p *planner) sameExpr(b *block, x, y *sql.Node) bool {
+	return sql.Equal(x, y) || sql.Equal(b.qualified(x), b.qualified(y))
+}
+
+// qualified writes the columns of an expression with their tables' names.
+func (b *block) qualified(e *sql.Node) *sql.Node {
+	e = sql.Clone(e)
+	sql.Walk(e, func(m proto.Message) bool {
+		if n, ok := m.(*sql.Node); ok && n.GetColumnRef() != nil {
+			if id, ok := b.column(n); ok && id.rel.alias != "" {
+				n.Node = sql.Column(id.rel.alias, id.rel.columns[id.col]).Node
+			}
+			return false
+		}
+		return true
+	})
+	return e
 }

@@ -172,6 +172,9 @@ func (p *planner) collation(b *block, o output) uint32 {
 		note(*o.col)
 		return found
 	}
+	if t := p.catalog.Types[p.baseType(o.typ)]; t == nil || t.Category != 'S' {
+		return 0
+	}
 	sql.Walk(o.expr, func(m proto.Message) bool {
 		n, ok := m.(*sql.Node)
 		if !ok {

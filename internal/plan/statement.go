@@ -447,8 +447,11 @@ func (p *planner) putCallResult(sel *sql.SelectStmt, call *sql.Node, index int) 
 		}
 	}
 	if len(names) > 1 {
-		// A row as one value, of the function's row type as far as its text goes.
-		read.TargetList = []*sql.Node{sql.Target("", sql.Row(targets))}
+		// Each row as one value, of the function's row type as far as its text goes.
+		read.TargetList = []*sql.Node{sql.Target(name, sql.Row(targets))}
+		sel.FromClause = append(sel.FromClause, sql.Subquery(read, &sql.Alias{Aliasname: name}, false))
+		call.Node = sql.Column(name, name).Node
+		return
 	}
 	call.Node = sql.ScalarSubquery(read).Node
 }

@@ -79,25 +79,10 @@ func (p *planner) changeStatement() (*Plan, error) {
 	case table.Kind == catalog.Reference:
 		return p.changeWith(table, relation)
 	}
-	if update != nil {
-		if err := p.keepsKey(update, table); err != nil {
-			return nil, err
-		}
+	if update != nil && setsColumn(update, table.Columns[table.DistColumn].Name) {
+		return p.moveRows(update, table)
 	}
 	return p.changeShards(table, relation)
-}
-
-// keepsKey refuses an UPDATE that assigns the distribution column.
-func (p *planner) keepsKey(update *sql.UpdateStmt, table *catalog.Relation) error {
-	key := table.Columns[table.DistColumn].Name
-	for _, item := range update.TargetList {
-		if item.GetResTarget().GetName() == key {
-			return sql.Unsupported("modifying the distribution column is not supported",
-				"Column "+sql.QuoteIdentifier(key)+" decides which shard of "+sql.QuoteIdentifier(table.Name)+" holds a row.",
-				"Delete the row and insert it with its new value, in one transaction.")
-		}
-	}
-	return nil
 }
 
 // changeQuery is the query whose rows an UPDATE or DELETE changes. It shares the statement's nodes, so that running parts of it

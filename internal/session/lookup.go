@@ -38,6 +38,9 @@ func (s *session) snapshot(ctx context.Context) (*catalog.Snapshot, error) {
 		}
 		return s.server.watcher.Current(), nil
 	}
+	if s.tx.Status() == 'E' {
+		return s.server.watcher.Current(), nil // a failed block is only left, whatever it has defined
+	}
 	if s.tx.InBlock() {
 		conn, err := s.tx.Conn(ctx, catalog.CoordinatorGroup)
 		if err != nil {

@@ -262,3 +262,12 @@ func Row(targets []*Node) *Node {
 	}
 	return &Node{Node: &pg.Node_RowExpr{RowExpr: row}}
 }
+
+// TableNode wraps a relation's name.
+func TableNode(v *RangeVar) *Node { return &Node{Node: RangeVarNode(v)} }
+
+// DeleteNode makes a DELETE.
+func DeleteNode(from *RangeVar, using []*Node, where *Node, returning []*Node, with *WithClause) *Node {
+	return &Node{Node: &pg.Node_DeleteStmt{DeleteStmt: &DeleteStmt{Relation: from, UsingClause: using, WhereClause: where,
+		ReturningList: returning, WithClause: with}}}
+}

@@ -1,0 +1,99 @@
+package plan
+
+import (
+	"github.com/trunkline/trunkline/internal/catalog"
+	"github.com/trunkline/trunkline/internal/sql"
+)
+
+func setsColumn(update *sql.UpdateStmt, column string) bool {
+	for _, item := range update.TargetList {
+		if item.GetResTarget().GetName() == column {
+			return true
+		}
+	}
+	return false
+}
+
+// moveRows plans an UPDATE of the distribution column: the rows are deleted where they are, returning what they are to become, and
+// inserted where they now belong, in one transaction.
+func (p *planner) moveRows(update *sql.UpdateStmt, table *catalog.Relation) (*Plan, error) {
+	key := table.Columns[table.DistColumn].Name
+	refuse := func(why string) (*Plan, error) {
+		return nil, sql.Unsupported("modifying the distribution column is not supported here",
+			"Column "+sql.QuoteIdentifier(key)+" decides which shard of "+sql.QuoteIdentifier(table.Name)+" holds a row, and "+why+".",
+			"Delete the row and insert it with its new value, in one transaction.")
+	}
+	if table.Referenced {
+		return refuse("foreign keys point at the table")
+	}
+	if table.HasTriggers {
+		return refuse("the table has triggers")
+	}
+	name := update.Relation.Relname
+	if update.Relation.Alias != nil {
+		name = update.Relation.Alias.Aliasname
+	}
+	set := map[string]*sql.Node{}
+	for _, item := range update.TargetList {
+		target := item.GetResTarget()
+		switch {
+		case len(target.Indirection) > 0:
+			return refuse("the statement assigns parts of columns")
+		case target.Val.GetMultiAssignRef() != nil:
+			return refuse("the statement assigns several columns from one row")
+		}
+		set[target.Name] = target.Val
+	}
+	var returning, targets, columns []*sql.Node
+	alias := &sql.Alias{Aliasname: "rows"}
+	keyAt := 0
+	for n, c := range table.Columns {
+		if c.Generated {
+			continue
+		}
+		value := sql.Column(name, c.Name)
+		if e := set[c.Name]; e != nil {
+			if value = e; e.GetSetToDefault() != nil {
+				value = defaultExpr(c)
+			}
+		}
+		if n == table.DistColumn {
+			keyAt = len(returning)
+		}
+		column := "c" + itoa(len(returning)+1)
+		returning = append(returning, sql.Target(column, p.columnCast(value, c)))
+		alias.Colnames = append(alias.Colnames, sql.StringNodes(column)...)
+		columns = append(columns, sql.Target(c.Name, nil))
+		targets = append(targets, sql.Target("", sql.Column("rows", column)))
+	}
+	if len(update.FromClause) > 0 && len(update.ReturningList) > 0 {
+		return refuse("RETURNING may read other tables")
+	}
+	own := sql.Select(append([]*sql.Node{}, update.ReturningList...), []*sql.Node{sql.TableNode(sql.Clone(update.Relation))}, nil)
+	if b, err := p.bindSelect(own, nil); err != nil || b.complex {
+		return refuse("RETURNING reads other tables")
+	}
+	p.stmt.Tree = sql.DeleteNode(update.Relation, update.FromClause, update.WhereClause, returning, update.WithClause)
+	p.rewritten = true
+	plan, err := p.changeShards(table, p.stmt.Tree.GetDeleteStmt().Relation)
+	if err != nil {
+		return nil, err
+	}
+	taken, ok := plan.Root.(*Gather)
+	if !ok {
+		return refuse("its rows cannot be taken from their shards first")
+	}
+	taken.Reason = "rows that move to other shards"
+	index := p.addSubplan(*taken, intermediate{columns: sql.Strings(alias.Colnames), types: make([]uint32, len(returning)), collations: make([]uint32, len(returning))})
+	read := sql.Table("", intermediateName(index), "rows")
+	read.GetRangeVar().Alias = alias
+	target := sql.Clone(update.Relation)
+	target.Alias = &sql.Alias{Aliasname: name}
+	insert := &sql.InsertStmt{Relation: target, Cols: columns, ReturningList: update.ReturningList, Override: 1,
+		SelectStmt: sql.SelectNode(sql.Select(targets, []*sql.Node{read}, nil))}
+	t, err := p.template(&sql.Node{Node: sql.InsertNode(insert)})
+	if err != nil {
+		return nil, err
+	}
+	return p.finish(&InsertRows{SQL: t, From: index, KeyColumn: keyAt, Colocation: table.ColocationID, Moves: true}, RungRecursive), nil
+}
