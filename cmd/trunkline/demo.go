@@ -120,8 +120,12 @@ type progress struct {
 }
 
 func newProgress(out io.Writer) *progress {
-	f, ok := out.(*os.File)
-	return &progress{out: out, terminal: ok && term.IsTerminal(int(f.Fd()))}
+	p := &progress{out: out}
+	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		width, _, err := term.GetSize(int(f.Fd()))
+		p.terminal = err == nil && width > 0 // one without a size cannot show a bar
+	}
+	return p
 }
 
 func (p *progress) report(done, total int64) {
