@@ -19,6 +19,10 @@ func (s *session) dispatch(ctx context.Context, e *entry, bind *exec.Bind, out e
 		if s.held(e) {
 			return s.preparedSQL(ctx, e, bind, out)
 		}
+	case kindShow:
+		if value, own := s.showOwn(e); own {
+			return s.show(value, out)
+		}
 	case kindExplain:
 		if s.held(e) {
 			return s.explain(ctx, e, bind, out)

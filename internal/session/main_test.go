@@ -22,14 +22,19 @@ type gateway struct {
 	t    *testing.T
 	dsn  string
 	port int
+	stop func() // ends the gateway
 }
 
 // start serves a database of its own on the shared servers.
-func start(t *testing.T) *gateway {
+func start(t *testing.T, change ...func(*session.Config)) *gateway {
 	t.Helper()
 	nodes := shared.Cluster(t, 2)
 	database := nodes.Database(t)
-	server, err := session.NewServer(t.Context(), session.Config{Coordinator: nodes.Coordinator.DSN(database), Trust: true, ShardCount: 4})
+	config := session.Config{Coordinator: nodes.Coordinator.DSN(database), Trust: true, ShardCount: 4}
+	for _, f := range change {
+		f(&config)
+	}
+	server, err := session.NewServer(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +57,13 @@ func start(t *testing.T) *gateway {
 		}
 	})
 	port := listener.Addr().(*net.TCPAddr).Port
-	g := &gateway{t: t, port: port, dsn: "host=127.0.0.1 port=" + strconv.Itoa(port) + " user=postgres sslmode=disable dbname=" + database}
+	g := &gateway{t: t, stop: stop, port: port, dsn: "host=127.0.0.1 port=" + strconv.Itoa(port) + " user=postgres sslmode=disable dbname=" + database}
+	if !config.Trust {
+		if err := pgtest.Exec(t.Context(), nodes.Coordinator.DSN(database), "ALTER ROLE postgres PASSWORD 'secret'"); err != nil {
+			t.Fatal(err)
+		}
+		g.dsn += " password=secret"
+	}
 	c := g.connect()
 	g.exec(c, "SELECT citus_set_coordinator_host('127.0.0.1', "+strconv.Itoa(nodes.Coordinator.Port)+")")
 	for _, w := range nodes.Workers {

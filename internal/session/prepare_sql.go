@@ -24,6 +24,9 @@ func (s *session) held(e *entry) bool {
 		return s.cursors[name] != nil || name == ""
 	case kindExplain:
 		return e.stmt.Tree.GetExplainStmt().Query.GetExecuteStmt() != nil
+	case kindShow:
+		_, own := s.showOwn(e)
+		return own
 	}
 	return false
 }
@@ -40,6 +43,10 @@ func (s *session) heldFields(e *entry) (fields []pgproto3.FieldDescription, ok b
 		n := e.stmt.Tree.GetFetchStmt()
 		if c := s.cursors[n.Portalname]; c != nil && !n.Ismove {
 			return c.fields, true
+		}
+	case kindShow:
+		if s.held(e) {
+			return showFields(e), true
 		}
 	case kindExplain:
 		if s.held(e) {

@@ -166,8 +166,14 @@ func TestSettings(t *testing.T) {
 	g.exec(c, "DISCARD ALL")
 	g.want(c, "SELECT count(*) FROM t", "5")
 	g.fails(c, "SET nosuch = 1", "42704")
+	g.want(c, "SHOW citus.shard_count", "32")
 	g.exec(c, "SET citus.shard_count = 8")
 	g.want(c, "SHOW citus.shard_count", "8")
+	g.exec(c, "SET canopy.shard_count TO 6")
+	g.want(c, "SHOW citus.shard_count", "6")
+	g.fails(c, "SET citus.shard_count = 0", "22023")
+	g.fails(c, "SET citus.shard_replication_factor = 2", "0A000")
+	g.exec(c, "SET citus.enable_repartition_joins = on")
 }
 
 func TestTemporaryTables(t *testing.T) {
@@ -392,12 +398,19 @@ func TestNotificationsReachIdleClients(t *testing.T) {
 	g := start(t)
 	c, d := g.connect(), g.connect()
 	g.exec(c, "LISTEN news")
-	go g.exec(d, "NOTIFY news, 'hello'")
+	notified := make(chan error, 1)
+	go func() {
+		_, err := d.Exec(t.Context(), "NOTIFY news, 'hello'")
+		notified <- err
+	}()
 	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
 	defer stop()
 	n, err := c.WaitForNotification(ctx)
 	if err != nil || n.Payload != "hello" {
 		t.Fatalf("%v, %v", n, err)
+	}
+	if err := <-notified; err != nil {
+		t.Fatal(err)
 	}
 }
 

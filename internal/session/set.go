@@ -13,6 +13,13 @@ import (
 // set runs SET and RESET: on the coordinator, which validates it, and then on other nodes whenever they next run something.
 func (s *session) set(ctx context.Context, e *entry) (string, error) {
 	n := e.stmt.Tree.GetVariableSetStmt()
+	name := strings.ToLower(n.Name)
+	if n.Kind.String() == "VAR_SET_VALUE" && len(n.Args) == 1 {
+		if err := checkOwnSetting(name, constantText(n.Args[0])); err != nil {
+			return "", err
+		}
+		s.noteNoUse(name)
+	}
 	conn, release, err := s.tx.Borrow(ctx, catalog.CoordinatorGroup)
 	if err != nil {
 		return "", err
@@ -23,7 +30,6 @@ func (s *session) set(ctx context.Context, e *entry) (string, error) {
 		return "", err
 	}
 	tag := results[len(results)-1].Tag
-	name := strings.ToLower(n.Name)
 	switch kind := n.Kind.String(); {
 	case kind == "VAR_RESET_ALL":
 		s.resetAll(conn)
@@ -61,6 +67,22 @@ func (s *session) set(ctx context.Context, e *entry) (string, error) {
 	return tag, s.noteSettings(ctx, conn, name)
 }
 
+// constantText is a constant of a SET as text.
+func constantText(n *sql.Node) string {
+	c := n.GetAConst()
+	switch {
+	case c.GetSval() != nil:
+		return c.GetSval().Sval
+	case c.GetIval() != nil:
+		return itoa(int(c.GetIval().Ival))
+	case c.GetFval() != nil:
+		return c.GetFval().Fval
+	case c.GetBoolval() != nil:
+		return strconv.FormatBool(c.GetBoolval().Boolval)
+	}
+	return ""
+}
+
 // noteSettings takes over settings that a statement changed on a connection to the coordinator.
 func (s *session) noteSettings(ctx context.Context, conn *backend.Conn, names ...string) error {
 	values, err := currentSettings(ctx, conn, names)
@@ -72,6 +94,9 @@ func (s *session) noteSettings(ctx context.Context, conn *backend.Conn, names ..
 		if value, ok := values[name]; ok {
 			conn.NoteSetting(name, value, false)
 			to = to.With(name, value)
+			if own, ok := strings.CutPrefix(name, "canopy."); ok {
+				to = to.With("citus."+own, value)
+			}
 			if s.settings.local != nil {
 				delete(s.settings.local, name)
 			}

@@ -15,6 +15,7 @@ const (
 	SeverityFatal   = "FATAL"
 	SeverityWarning = "WARNING"
 	SeverityNotice  = "NOTICE"
+	SeverityDebug1  = "DEBUG" // as PostgreSQL sends all five of its levels
 )
 
 // SendError buffers an ErrorResponse. A node's *pgconn.PgError keeps all its fields; an error that is neither that nor an
