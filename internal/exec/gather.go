@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/trunkline/trunkline/internal/backend"
 	"github.com/trunkline/trunkline/internal/catalog"
@@ -25,8 +26,7 @@ type lane struct {
 	release func()
 	tasks   []task
 
-	cancelled bool
-	shipped   []string // temporary tables made on it for this statement
+	shipped []string // temporary tables made on it for this statement
 }
 
 // rootFormats is the form of the statement whose rows go to the client: its own formats, and hidden columns in binary.
@@ -153,6 +153,7 @@ func (x *execution) renderTask(dst []byte, g *plan.Gather, t *task) ([]byte, err
 // open takes connections for tasks and sends all of them off, so that nodes work side by side. Inside a block a node has one
 // connection; outside, a read of several tasks per node may use more.
 func (x *execution) open(ctx context.Context, g *plan.Gather, tasks []task, f *form) ([]*lane, error) {
+	f.reuse = f.reuse && recurs(g.SQL)
 	perNode := 1
 	if !x.env.Tx.InBlock() && !g.Writes {
 		perNode = max(1, min(x.env.PoolSize, lanesPerNode))
@@ -207,29 +208,38 @@ func (x *execution) start(ctx context.Context, g *plan.Gather, l *lane, f *form)
 	return l.conn.Flush()
 }
 
-// closeLanes gives connections back. If the statement failed or wants no more, what still runs on them is cancelled first.
-func (x *execution) closeLanes(ctx context.Context, lanes []*lane, cancel bool) {
+// drainPatience is how long unwanted answers are waited for before their statements are cancelled, which costs a connection each.
+const drainPatience = 20 * time.Millisecond
+
+// closeLanes gives connections back, when the answers on them have been read to the end. If the statement failed, what still runs is
+// cancelled at once; if its rows are just not wanted any more, after a while. Inside a block only failure cancels, because a
+// cancelled statement fails the block.
+func (x *execution) closeLanes(ctx context.Context, lanes []*lane, failed bool) {
+	patience := drainPatience
+	if failed {
+		patience = 0
+	}
+	draining, stop := ctx, context.CancelFunc(func() {})
 	for _, l := range lanes {
-		if cancel && l.conn.Err() == nil && l.conn.Pending() > 0 {
-			l.cancelled = true
-			l.conn.Cancel(ctx)
+		if l.conn.Err() == nil && l.conn.Pending() > 0 && (failed || !x.env.Tx.InBlock()) {
+			draining, stop = context.WithTimeout(ctx, patience)
+			break
 		}
 	}
+	defer stop()
 	for _, l := range lanes {
+		unwanted := 0
 		for l.conn.Err() == nil && l.conn.Pending() > 0 {
-			m, err := l.conn.Receive(ctx)
+			m, err := l.conn.Receive(draining)
 			if err != nil {
 				break
 			}
-			if m.Type == 'E' && backend.DecodeError(m).Code == "57014" {
-				l.cancelled = false
+			if unwanted += len(m.Raw); unwanted > drainQuietly {
+				stop()
 			}
 		}
-		if l.cancelled && !x.env.Tx.InBlock() {
-			l.conn.Close() // the cancel request came too late, and might hit whoever uses the connection next
-		}
 		for _, table := range l.shipped {
-			if l.conn.Err() == nil && l.conn.TxStatus() == 'I' {
+			if l.conn.Err() == nil && l.conn.TxStatus() == 'I' && !failed {
 				l.conn.Exec(ctx, "DROP TABLE IF EXISTS "+table)
 			}
 		}
@@ -248,8 +258,7 @@ func (x *execution) runTasks(ctx context.Context, g *plan.Gather, tasks []task, 
 		return "", err
 	}
 	w := &window{out: out, limit: limit, skip: offset, hidden: g.Hidden}
-	// Inside a block a cancelled statement would fail the block, so unwanted rows are read there.
-	defer func() { x.closeLanes(ctx, lanes, err != nil || w.done() && !x.env.Tx.InBlock()) }()
+	defer func() { x.closeLanes(ctx, lanes, err != nil) }()
 	if len(g.Merge) > 0 && len(tasks) > 1 {
 		tag, err = x.merge(ctx, g, lanes, f, w)
 	} else {

@@ -36,7 +36,7 @@ func (x *execution) insertValues(ctx context.Context, op *plan.InsertValues, out
 		}
 	}
 	f := x.rootFormats(nil)
-	f.reuse = f.reuse && len(op.Rows) == 1
+	f.reuse = f.reuse && len(op.Rows) == 1 && recurs(op.Rows[0].SQL) && recurs(op.Head) && recurs(op.Tail)
 	statement := func(at int) ([]byte, error) {
 		where := place{groups: c.Groups[at : at+1], node: c.Groups[at].GroupID}
 		text, err := x.render(x.env.text[:0], op.Head, where)

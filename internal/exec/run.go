@@ -161,7 +161,7 @@ func (x *execution) subplans(ctx context.Context) error {
 		g := &x.plan.Subplans[i]
 		im := x.prepared.subplans[i]
 		im.Rows = NewSpool(x.env.MaxIntermediate)
-		f := &form{columns: len(im.OIDs)}
+		f := &form{columns: len(im.OIDs), reuse: x.bind.Reuse}
 		f.hide(g.Hidden)
 		_, err := x.gather(ctx, g, f, rowFunc(im.Rows.Add))
 		x.results = append(x.results, &im)

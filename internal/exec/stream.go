@@ -267,7 +267,18 @@ func (x *execution) single(ctx context.Context, node int32, t plan.Template, at 
 		return "", err
 	}
 	x.env.text = text[:0]
+	f.reuse = f.reuse && recurs(t)
 	return x.one(ctx, node, text, f, writes, out)
+}
+
+// recurs tells whether a template gives the same text again for the same statement: it must not hold rows or values of its own.
+func recurs(t plan.Template) bool {
+	for i := range t {
+		if t[i].Kind == plan.PieceIntermediate || t[i].Kind == plan.PieceSequence {
+			return false
+		}
+	}
+	return true
 }
 
 // one runs a text on one node.
