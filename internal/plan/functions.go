@@ -80,7 +80,7 @@ func (p *planner) exprNeedsCoordinator(e proto.Message) bool {
 		case n.GetFuncCall() != nil:
 			found = p.callNeedsCoordinator(n.GetFuncCall())
 		case n.GetTypeCast() != nil:
-			found = oidAlias(n.GetTypeCast().TypeName)
+			found = oidAlias(n.GetTypeCast().TypeName) || p.rowType(n.GetTypeCast().TypeName)
 		case n.GetColumnRef() != nil:
 			names := sql.Strings(n.GetColumnRef().Fields)
 			found = names[len(names)-1] == "tableoid"
@@ -88,6 +88,16 @@ func (p *planner) exprNeedsCoordinator(e proto.Message) bool {
 		return !found
 	})
 	return found
+}
+
+// rowType tells whether a type is the row type of a table, which other nodes do not have under that name.
+func (p *planner) rowType(t *sql.TypeName) bool {
+	known := p.catalog.Types[p.namedType(t)]
+	if known == nil || known.Kind != 'c' {
+		return false
+	}
+	r := p.catalog.Relations[catalog.Name{Schema: known.Schema, Name: known.Name}]
+	return r != nil && r.RelKind != 'c'
 }
 
 // oidAlias tells whether a type's values are OIDs of objects, which differ from node to node.

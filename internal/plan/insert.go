@@ -29,10 +29,8 @@ func (p *planner) insertStatement() (*Plan, error) {
 	if err := i.prepare(); err != nil {
 		return nil, err
 	}
-	if i.table != nil && i.table.Kind != catalog.Local {
-		if err := i.runLinksFirst(); err != nil {
-			return nil, err
-		}
+	if err := i.runLinksFirst(); err != nil {
+		return nil, err
 	}
 	if i.distributed() && i.simpleRows() {
 		return i.values()
@@ -521,6 +519,8 @@ func (i *insertion) runLinksFirst() error {
 			switch {
 			case err != nil:
 				failed = err
+			case !i.p.blockHashed(b) && (i.table == nil || i.table.Kind == catalog.Local):
+				// The coordinator evaluates it.
 			case b.complex:
 				failed = sql.Unsupported("correlated subqueries in RETURNING or ON CONFLICT are not supported on distributed tables", "",
 					"Run the subquery first.")

@@ -40,7 +40,13 @@ func (p *planner) moveRows(update *sql.UpdateStmt, table *catalog.Relation) (*Pl
 		case len(target.Indirection) > 0:
 			return refuse("the statement assigns parts of columns")
 		case target.Val.GetMultiAssignRef() != nil:
-			return refuse("the statement assigns several columns from one row")
+			from := target.Val.GetMultiAssignRef()
+			row := from.Source.GetRowExpr().GetArgs()
+			if len(row) != int(from.Ncolumns) {
+				return refuse("the statement assigns several columns from one subquery")
+			}
+			set[target.Name] = row[from.Colno-1]
+			continue
 		}
 		set[target.Name] = target.Val
 	}
