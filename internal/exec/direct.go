@@ -15,7 +15,7 @@ func Direct(ctx context.Context, env *Env, c *backend.Conn, p *Prepared, bind *B
 	key := ""
 	name, known := "", false
 	if bind.Reuse {
-		key = directKey(bind.Text, p.Params)
+		key = directKey(bind.Text, p.Params, env.Snapshot.Fingerprint)
 		name, known = c.Prepared(key)
 	}
 	tag, wrote, err := direct(ctx, env, c, p, bind, name, known, out)
@@ -28,9 +28,10 @@ func Direct(ctx context.Context, env *Env, c *backend.Conn, p *Prepared, bind *B
 	return tag, err
 }
 
-func directKey(text string, params []uint32) string {
-	key := make([]byte, 0, len(text)+1+4*len(params))
+func directKey(text string, params []uint32, fingerprint uint64) string {
+	key := make([]byte, 0, len(text)+9+4*len(params))
 	key = append(append(key, text...), 0)
+	key = binary.BigEndian.AppendUint64(key, fingerprint)
 	for _, oid := range params {
 		key = binary.BigEndian.AppendUint32(key, oid)
 	}

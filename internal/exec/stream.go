@@ -48,7 +48,7 @@ func (x *execution) send(c *backend.Conn, text []byte, f *form) {
 	var name string
 	known := false
 	if f.reuse {
-		name, known = c.Prepared(string(text))
+		name, known = c.Prepared(x.statementKey(text))
 	}
 	if !known {
 		m = x.appendParse(m, name, text, f.exact)
@@ -60,6 +60,14 @@ func (x *execution) send(c *backend.Conn, text []byte, f *form) {
 	m = append(m, 'E', 0, 0, 0, 9, 0, 0, 0, 0, 0, 'S', 0, 0, 0, 4)
 	c.SendRaw(m)
 	x.env.message = m
+}
+
+// statementKey names a statement on a connection. When definitions have changed it is another one: a prepared statement whose result
+// would have other columns than it had cannot be run.
+func (x *execution) statementKey(text []byte) string {
+	key := make([]byte, 0, len(text)+9)
+	key = append(append(key, text...), 0)
+	return string(binary.BigEndian.AppendUint64(key, x.snapshot.Fingerprint))
 }
 
 func appendQuery(m, text []byte) []byte {

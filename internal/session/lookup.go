@@ -125,7 +125,7 @@ func (s *session) find(ctx context.Context, text string, scanned bool, declared 
 		return nil, err
 	}
 	s.env.Snapshot = snapshot
-	cacheable := scanned && len(s.catalog.temps) == 0 && !s.settings.odd
+	cacheable := scanned && len(s.catalog.temps) == 0 && !s.settings.odd && !s.catalog.foreign
 	if cacheable {
 		s.key = append(s.key[:0], s.settings.planKey...)
 		for _, oid := range declared {

@@ -285,6 +285,51 @@ func TestExtendedProtocol(t *testing.T) {
 	g.want(c, "SELECT v FROM t WHERE n = 9 ORDER BY 1", "a b")
 }
 
+func TestDefinitionsChange(t *testing.T) {
+	g := start(t)
+	c, d := g.connect(), g.connect()
+	g.distributed(c, 3)
+	count := func(c *pgx.Conn) int {
+		rows, err := c.Query(t.Context(), "SELECT * FROM t WHERE k = $1", 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		if !rows.Next() {
+			t.Fatal(rows.Err())
+		}
+		return len(rows.FieldDescriptions())
+	}
+	if count(c) != 3 || count(d) != 3 {
+		t.Error("columns")
+	}
+	g.exec(c, "ALTER TABLE t ADD COLUMN more int")
+	// PostgreSQL, too, refuses a prepared statement once; pgx then prepares it anew.
+	for _, c := range []*pgx.Conn{c, d} {
+		_, err := c.Exec(t.Context(), "SELECT * FROM t WHERE k = $1", 2)
+		if err != nil && !strings.Contains(err.Error(), "cached plan must not change result type") {
+			t.Error(err)
+		}
+		if n := count(c); n != 4 {
+			t.Errorf("%d columns", n)
+		}
+	}
+	g.exec(c, "DROP TABLE t")
+	g.fails(c, "SELECT * FROM t", "42P01")
+	g.exec(c, "CREATE TABLE t (k bigint, x date)")
+	g.want(d, "SELECT count(*) FROM t", "0")
+	g.exec(c, "SELECT create_distributed_table('t', 'k')")
+	g.exec(d, "INSERT INTO t VALUES (1, '2020-01-01'), (2, NULL)")
+	g.want(c, "SELECT count(x) FROM t", "1")
+	g.exec(c, "BEGIN")
+	g.exec(c, "CREATE TABLE u (k bigint)")
+	g.exec(c, "SELECT create_distributed_table('u', 'k')")
+	g.exec(c, "INSERT INTO u SELECT k FROM t")
+	g.want(c, "SELECT count(*) FROM u JOIN t USING (k)", "2")
+	g.exec(c, "ROLLBACK")
+	g.fails(c, "SELECT * FROM u", "42P01")
+}
+
 // TestPortals speaks the protocol itself.
 func TestPortals(t *testing.T) {
 	g := start(t)
