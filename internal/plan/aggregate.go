@@ -169,8 +169,22 @@ func (c *combiner) distinctArguments(call *sql.FuncCall) bool {
 			return false
 		}
 	}
-	c.column(call.Args[0])
+	c.distinctArgument(call.Args[0])
 	return true
+}
+
+// distinctArgument makes columns of a DISTINCT aggregate's argument, and gives it as the final query sees it. A row goes by its
+// parts: rows as such have no type that another node could read.
+func (c *combiner) distinctArgument(arg *sql.Node) *sql.Node {
+	row := arg.GetRowExpr()
+	if row == nil {
+		return c.column(arg)
+	}
+	final := sql.Clone(arg)
+	for i, part := range row.Args {
+		final.GetRowExpr().Args[i] = c.column(part)
+	}
+	return final
 }
 
 // expandOutputs writes stars out in the final query's target list, so that each can be replaced by its column.
@@ -357,7 +371,7 @@ func (c *combiner) partial(call *sql.FuncCall) *sql.Node {
 		case "min", "max", "bool_and", "bool_or", "every", "bit_and", "bit_or":
 		default:
 			final := sql.Clone(call)
-			final.Args[0] = c.column(call.Args[0])
+			final.Args[0] = c.distinctArgument(call.Args[0])
 			return sql.CallNode(final)
 		}
 	}

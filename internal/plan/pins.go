@@ -54,6 +54,7 @@ func (f *pinFinder) block(b *block, up *pins) (outputs map[int]Value) {
 		return nil
 	}
 	for _, c := range b.withs {
+		f.failed = f.failed || f.p.blockNeedsCoordinator(c.block)
 		if c.recursive {
 			f.failed = f.failed || f.p.blockHashed(c.block) && !f.inside(c.block, up)
 		}
