@@ -48,14 +48,6 @@ func syntaxError(err error) error {
 	return &Error{Code: "42601", Message: err.Error()}
 }
 
-// parserVersion is the version of PostgreSQL that the parser's trees are of; deparsing refuses others.
-const parserVersion = 170007
-
-// Deparse writes a tree as SQL text.
-func Deparse(tree *Node) (string, error) {
-	return pg.Deparse(&pg.ParseResult{Version: parserVersion, Stmts: []*pg.RawStmt{{Stmt: tree}}})
-}
-
 // Clone makes a deep copy of a tree, to be changed freely.
 func Clone[T proto.Message](tree T) T {
 	return proto.Clone(tree).(T)
