@@ -240,6 +240,9 @@ func (o *operation) gather(ctx context.Context, d *definition, shards []shardGro
 		if err != nil {
 			return err
 		}
+		if err := o.exec(ctx, "DROP TRIGGER IF EXISTS trunkline_shell ON "+d.qualified()); err != nil {
+			return err
+		}
 		for _, s := range shards {
 			shard := qualify(catalog.ShardSchema(d.Schema, s.id), d.Name)
 			if s.group == catalog.CoordinatorGroup {

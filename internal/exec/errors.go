@@ -44,10 +44,18 @@ type StaleError struct{ Err *pgconn.PgError }
 func (e *StaleError) Error() string { return e.Err.Error() }
 func (e *StaleError) Unwrap() error { return e.Err }
 
-// IsStale tells whether err comes from a snapshot that is out of date.
+// IsStale tells whether err comes from a snapshot that is out of date: a shard that is gone, or a table that was local and has
+// been distributed since.
 func IsStale(err error) bool {
 	var stale *StaleError
-	return errors.As(err, &stale)
+	return errors.As(err, &stale) || IsShell(err)
+}
+
+// IsShell tells whether err is a shell's refusal of a write that was planned while the table was local
+// (trunkline_internal.refuse_shell).
+func IsShell(err error) bool {
+	var node *pgconn.PgError
+	return errors.As(err, &node) && node.ConstraintName == "trunkline_shell"
 }
 
 // ShiftPosition moves the position in an error by n characters, for a statement that stands inside a longer text.

@@ -100,7 +100,19 @@ func (s *session) simpleOne(ctx context.Context, text string, scanned bool, offs
 		return sql.Errorf("42P02", "there is no parameter $1")
 	}
 	if e.passThrough() && !s.held(e) {
-		return s.passThrough(ctx, e, text)
+		err := s.passThrough(ctx, e, text)
+		if !exec.IsShell(err) || s.tx.InBlock() {
+			return err
+		}
+		// The table was local when the statement was planned. Nothing has happened yet: once more with a new snapshot.
+		s.definitionsChanged()
+		scanned = scanned && sql.Scan(text, &s.scanned)
+		if e, err = s.find(ctx, text, scanned, nil, false); err != nil {
+			return err
+		}
+		if e.passThrough() {
+			return s.passThrough(ctx, e, text)
+		}
 	}
 	bind := &exec.Bind{Text: text, Literals: s.literalsOf(e, text, scanned)}
 	s.rows.reset(s.rowDescription(e, nil))

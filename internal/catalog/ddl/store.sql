@@ -40,6 +40,27 @@ END $$;
 
 -- Records a table of a colocation group with its shards and placements. A NULL column makes a reference table (in the reference
 -- colocation group) or a single-shard table. The first table of a group gets the shard groups' ids as its shards' ids.
+-- A shell has no rows of its own. Whoever writes to one, because it planned while the table was still local or because it is no
+-- gateway, is told so; actions of foreign keys find nothing there and do no harm.
+CREATE OR REPLACE FUNCTION trunkline_internal.refuse_shell() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF pg_trigger_depth() = 1 THEN
+    RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', CONSTRAINT = 'trunkline_shell',
+      MESSAGE = format('table "%s" is distributed', TG_TABLE_NAME), HINT = 'Connect through a gateway to write to it.';
+  END IF;
+  RETURN NULL;
+END $$;
+
+-- The guard is marked internal, so that \d and pg_dump show the table as the user made it.
+CREATE OR REPLACE FUNCTION trunkline_internal.guard_shell(table_name oid) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM trunkline_internal.check_owner(table_name);
+  EXECUTE format('CREATE TRIGGER trunkline_shell BEFORE INSERT OR UPDATE OR DELETE ON %s FOR EACH STATEMENT EXECUTE FUNCTION trunkline_internal.refuse_shell()', table_name::regclass);
+  PERFORM set_config('allow_system_table_mods', 'on', true);
+  UPDATE pg_trigger SET tgisinternal = true WHERE tgrelid = table_name AND tgname = 'trunkline_shell';
+  PERFORM set_config('allow_system_table_mods', 'off', true);
+END $$;
+
 CREATE OR REPLACE FUNCTION trunkline_internal.add_table(table_name oid, column_name text, colocation int) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   reference bool;
@@ -57,6 +78,7 @@ BEGIN
       SELECT shardid, groupid FROM shard, trunkline.pg_dist_node WHERE noderole = 'primary' AND isactive ORDER BY groupid;
     RETURN;
   END IF;
+  PERFORM trunkline_internal.guard_shell(table_name);
   first := NOT EXISTS (SELECT FROM trunkline.pg_dist_shard s JOIN trunkline.shard_group g ON g.shardgroupid = s.shardid WHERE g.colocationid = colocation);
   WITH shard AS (
     INSERT INTO trunkline.pg_dist_shard (logicalrelid, shardid, shardminvalue, shardmaxvalue)
@@ -75,6 +97,9 @@ DECLARE
   colocation int;
 BEGIN
   PERFORM trunkline_internal.check_owner(table_name);
+  IF EXISTS (SELECT FROM pg_trigger WHERE tgrelid = table_name AND tgname = 'trunkline_shell') THEN
+    EXECUTE format('DROP TRIGGER trunkline_shell ON %s', table_name::regclass);
+  END IF;
   DELETE FROM trunkline.pg_dist_placement WHERE shardid IN (SELECT shardid FROM trunkline.pg_dist_shard WHERE logicalrelid = table_name);
   DELETE FROM trunkline.pg_dist_shard WHERE logicalrelid = table_name;
   DELETE FROM trunkline.pg_dist_partition WHERE logicalrelid = table_name RETURNING colocationid INTO colocation;
