@@ -28,9 +28,15 @@ down: build
 test: postgres
 	$(GO) test -timeout $(TIMEOUT) $(PACKAGES)
 
-## bench: run the benchmarks and print ratios to direct PostgreSQL
+## bench: compare with direct PostgreSQL and with PgBouncer, and print ratios
 .PHONY: bench
-bench: postgres
+bench: postgres build
+	@scripts/install-pgbouncer.sh
+	$(GO) run ./internal/bench $(BENCHFLAGS)
+
+## microbench: run the Go benchmarks of the packages
+.PHONY: microbench
+microbench: postgres
 	$(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout $(TIMEOUT) $(PACKAGES)
 
 ## fuzz: run every fuzz target for FUZZTIME
