@@ -62,11 +62,15 @@ func (x *execution) send(c *backend.Conn, text []byte, f *form) {
 	x.env.message = m
 }
 
-// statementKey names a statement on a connection. When definitions have changed it is another one: a prepared statement whose result
+// statementKey names a statement on a connection: its text and the types of all of the client's parameters, which tasks of other
+// statements with the same text need not share, whether they use them or not. When definitions have changed it is another one: a prepared statement whose result
 // would have other columns than it had cannot be run.
 func (x *execution) statementKey(text []byte) string {
-	key := make([]byte, 0, len(text)+9)
+	key := make([]byte, 0, len(text)+9+4*len(x.prepared.Params))
 	key = append(append(key, text...), 0)
+	for _, oid := range x.prepared.Params {
+		key = binary.BigEndian.AppendUint32(key, oid)
+	}
 	return string(binary.BigEndian.AppendUint64(key, x.snapshot.Fingerprint))
 }
 
