@@ -138,10 +138,8 @@ func (c *combiner) collect() []*sql.FuncCall {
 	lists := append([]*sql.Node{c.b.sel.HavingClause}, c.b.sel.TargetList...)
 	lists = append(lists, c.b.sel.SortClause...)
 	lists = append(lists, c.b.sel.WindowClause...)
-	for _, e := range lists {
-		if e == nil {
-			continue
-		}
+	var collect func(e *sql.Node)
+	collect = func(e *sql.Node) {
 		sql.Walk(e, func(m proto.Message) bool {
 			n, ok := m.(*sql.Node)
 			if !ok {
@@ -154,8 +152,19 @@ func (c *combiner) collect() []*sql.FuncCall {
 				calls = append(calls, call)
 				return false
 			}
-			return n.GetSubLink() == nil
+			if link := n.GetSubLink(); link != nil {
+				if link.Testexpr != nil {
+					collect(link.Testexpr)
+				}
+				return false
+			}
+			return true
 		})
+	}
+	for _, e := range lists {
+		if e != nil {
+			collect(e)
+		}
 	}
 	return calls
 }

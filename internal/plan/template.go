@@ -121,11 +121,13 @@ func (p *planner) cut(text string, negative map[int]bool) Template {
 				j++
 			}
 			index := atoi(rest[i+1:j]) - literalSlots
-			before := rest[:i]
-			if negative[index] {
-				before += "-"
+			if negative[index] { // in parentheses, whatever binds closer than a sign
+				flush(rest[:i] + "(-")
+				t = append(t, Piece{Kind: PieceLiteral, Index: index})
+				rest, i = ")"+rest[j:], 0
+				continue
 			}
-			flush(before)
+			flush(rest[:i])
 			t = append(t, Piece{Kind: PieceLiteral, Index: index})
 			rest, i = rest[j:], 0
 		default:
