@@ -169,9 +169,12 @@ func (in *copyIn) checkOptions(ctx context.Context) ([]byte, error) {
 	return in.try(ctx, text, data)
 }
 
-// try runs a COPY FROM STDIN on the coordinator with the given data and returns its CopyInResponse.
+// announced is what lets a COPY without rows through to a shell (trunkline_internal.refuse_shell).
+const announced = "SET LOCAL trunkline.checking = on; "
+
+// try runs a COPY FROM STDIN of no rows on the coordinator with the given data and returns its CopyInResponse.
 func (in *copyIn) try(ctx context.Context, text string, data []byte) (response []byte, err error) {
-	in.coordinator.SendQuery(text)
+	in.coordinator.SendQuery(announced + text + "\n; SET LOCAL trunkline.checking = off")
 	var frames []byte
 	if len(data) > 0 {
 		frames = appendCopyData(frames, data)
@@ -186,7 +189,7 @@ func (in *copyIn) try(ctx context.Context, text string, data []byte) (response [
 		case 'G':
 			response = append([]byte(nil), m.Raw...)
 		case 'E':
-			err = backend.DecodeError(m)
+			err = ShiftPosition(backend.DecodeError(m), -len(announced))
 		case 'Z':
 			if err == nil && response == nil {
 				err = sql.Errorf("XX000", "the coordinator did not accept COPY data")
