@@ -103,7 +103,7 @@ func (x *explanation) rootPlan(ctx context.Context, top *section) error {
 		return x.valuesPlan(ctx, top, op)
 	case *plan.InsertRows:
 		if x.options.Analyze {
-			tag, err := x.insertRows(ctx, op, rowFunc(func([]byte) error { return nil }))
+			tag, err := x.insertRows(ctx, op, x.rootFormats(nil), rowFunc(func([]byte) error { return nil }))
 			top.add("Rows Inserted", strconv.FormatInt(tagCount(tag), 10))
 			return err
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 // insertRows sends the rows of the last subplan to their shards, or to every node of a reference table.
-func (x *execution) insertRows(ctx context.Context, op *plan.InsertRows, out RowWriter) (string, error) {
+func (x *execution) insertRows(ctx context.Context, op *plan.InsertRows, f *form, out RowWriter) (string, error) {
 	all := x.results[op.From]
 	if op.Reference {
 		return x.everywhere(ctx, op.SQL, all.Rows.Len(), out)
@@ -26,10 +26,9 @@ func (x *execution) insertRows(ctx context.Context, op *plan.InsertRows, out Row
 		}
 	}()
 	if err != nil || len(order) == 0 {
-		return "INSERT 0 0", err
+		return x.prepared.emptyTag, err
 	}
 	batches := batchesOf(c, parts, order, op.SQL)
-	f := x.rootFormats(nil)
 	f.reuse = false
 	defer func() { x.results[op.From] = all }()
 	render := func(b batch) ([]byte, error) {

@@ -135,7 +135,7 @@ func (x *execution) root(ctx context.Context, out RowWriter) (string, error) {
 	case *plan.InsertValues:
 		return x.insertValues(ctx, op, out)
 	case *plan.InsertRows:
-		tag, err := x.insertRows(ctx, op, out)
+		tag, err := x.insertRows(ctx, op, x.rootFormats(nil), out)
 		if count, ok := strings.CutPrefix(tag, "INSERT 0 "); ok && op.Moves {
 			tag = "UPDATE " + count
 		}
@@ -163,7 +163,12 @@ func (x *execution) subplans(ctx context.Context) error {
 		im.Rows = NewSpool(x.env.MaxIntermediate)
 		f := &form{columns: len(im.OIDs), reuse: x.bind.Reuse}
 		f.hide(g.Hidden)
-		_, err := x.gather(ctx, g, f, rowFunc(im.Rows.Add))
+		var err error
+		if g.Insert != nil {
+			_, err = x.insertRows(ctx, g.Insert, f, rowFunc(im.Rows.Add))
+		} else {
+			_, err = x.gather(ctx, g, f, rowFunc(im.Rows.Add))
+		}
 		x.results = append(x.results, &im)
 		if err != nil {
 			return err

@@ -650,7 +650,13 @@ func (p *planner) bindOutputs(b *block) {
 	sel := b.sel
 	if len(sel.ValuesLists) > 0 {
 		for i := range sel.ValuesLists[0].GetList().GetItems() {
-			b.outputs = append(b.outputs, output{name: "column" + itoa(i+1)})
+			var column []*sql.Node
+			for _, row := range sel.ValuesLists {
+				if items := row.GetList().GetItems(); i < len(items) {
+					column = append(column, items[i])
+				}
+			}
+			b.outputs = append(b.outputs, output{name: "column" + itoa(i+1), typ: p.commonType(b, column)})
 		}
 		return
 	}

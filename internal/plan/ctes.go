@@ -13,7 +13,8 @@ func (p *planner) bindWith(b *block, with *sql.WithClause) error {
 		def := item.GetCommonTableExpr()
 		query := def.Ctequery.GetSelectStmt()
 		if query == nil {
-			return errModifyingCTE(def.Ctename)
+			b.complex = true // it is run first: see eliminateWith
+			continue
 		}
 		c := &cte{name: def.Ctename, columns: sql.Strings(def.Aliascolnames)}
 		if with.Recursive && references(def.Ctequery, def.Ctename) > 0 {
@@ -62,11 +63,6 @@ func (p *planner) recursiveColumns(query *sql.SelectStmt, given []string) []stri
 	return names
 }
 
-func errModifyingCTE(name string) error {
-	return sql.Unsupported("data-modifying WITH queries are not supported on distributed tables",
-		"WITH query "+sql.QuoteIdentifier(name)+" changes data.", "Run it as a statement of its own, in a transaction.")
-}
-
 // references counts the FROM items below n that name an unqualified relation.
 func references(n proto.Message, name string) int {
 	count := 0
@@ -109,7 +105,12 @@ func (p *planner) eliminateWith(sel *sql.SelectStmt, env map[string]*withQuery) 
 			def := item.GetCommonTableExpr()
 			query := def.Ctequery.GetSelectStmt()
 			if query == nil {
-				return errModifyingCTE(def.Ctename)
+				q, err := p.runWriteFirst(sel, def, inner)
+				if err != nil {
+					return err
+				}
+				inner[def.Ctename] = q
+				continue
 			}
 			uses := references(withoutWith(sel), def.Ctename)
 			for _, later := range with.Ctes[i+1:] {

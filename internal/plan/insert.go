@@ -32,7 +32,7 @@ func (p *planner) insertStatement() (*Plan, error) {
 	if err := i.runLinksFirst(); err != nil {
 		return nil, err
 	}
-	if i.distributed() && i.simpleRows() {
+	if i.distributed() && !p.nested && i.simpleRows() {
 		return i.values()
 	}
 	return i.query()

@@ -67,11 +67,12 @@ type Gather struct {
 	Merge       []MergeKey // each task's rows arrive sorted by these
 	Limit       *Value     // at most this many rows go on, after Offset; nil for all
 	Offset      *Value
-	Hidden      int      // this many trailing columns serve Merge only and are cut off
-	Coordinator bool     // a subplan that runs once on the coordinator instead of on shards
-	Writes      bool     // an UPDATE or DELETE or INSERT … SELECT per shard: affected row counts are added up
-	Columns     []string // of a subplan: its columns' names
-	Reason      string   // of a subplan: why it exists, for EXPLAIN
+	Hidden      int         // this many trailing columns serve Merge only and are cut off
+	Coordinator bool        // a subplan that runs once on the coordinator instead of on shards
+	Writes      bool        // an UPDATE or DELETE or INSERT … SELECT per shard: affected row counts are added up
+	Insert      *InsertRows // of a subplan: it is an INSERT of an earlier one's rows, whose RETURNING rows it gives; SQL is the same statement
+	Columns     []string    // of a subplan: its columns' names
+	Reason      string      // of a subplan: why it exists, for EXPLAIN
 }
 
 // InsertValues routes each row of an INSERT … VALUES to its shard. Rows of one shard group travel as one statement:

@@ -18,9 +18,11 @@ type planner struct {
 	sequences     []string       // named by PieceSequence slots on their way through the deparser
 	filters       map[*rel]int   // how many conditions concern a FROM item alone
 	ownFilters    map[*rel][]*sql.Node
-	readsTime     bool // readTimeOnce has run
-	moved         bool // a part of the statement runs before the rest
-	rewritten     bool // the tree is no longer what the text says: it must be deparsed
+	readsTime     bool      // readTimeOnce has run
+	whole         *sql.Node // the statement as its tables were marked, before anything moved
+	nested        bool      // planning a data-modifying WITH query
+	moved         bool      // a part of the statement runs before the rest
+	rewritten     bool      // the tree is no longer what the text says: it must be deparsed
 }
 
 // intermediate is what is known of an intermediate result's columns.
@@ -118,7 +120,7 @@ func (p *planner) selectStatement() (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.plan.Writes = len(sel.LockingClause) > 0
+	p.plan.Writes = p.plan.Writes || len(sel.LockingClause) > 0
 	if g.Coordinator {
 		rung := RungRecursive
 		if !p.moved {

@@ -17,6 +17,13 @@ func (p *planner) query(sel *sql.SelectStmt, top bool) (*Gather, error) {
 		if err != nil {
 			return nil, err
 		}
+		if step == 0 && modifyingWith(sel) {
+			if err := p.eliminateWith(sel, nil); err != nil {
+				return nil, err
+			}
+			p.rewritten = true
+			continue
+		}
 		if !p.blockHashed(b) {
 			t, err := p.template(sql.SelectNode(sel))
 			return &Gather{SQL: t, Coordinator: true}, err

@@ -18,6 +18,12 @@ const (
 // schema trunkline are qualified, and each reference to a distributed or reference table gets a marker (in its catalog name)
 // with its index in Plan.Tables, which it keeps wherever planning moves it.
 func (p *planner) prepareTree(tree *sql.Node) (reads, error) {
+	if p.nested {
+		if p.readsShardsBelow(tree) {
+			return readsShards, nil
+		}
+		return readsCoordinator, nil
+	}
 	names := withNames(tree)
 	kind, err := p.prepareBelow(tree, names, map[uint32]bool{})
 	if err != nil {
@@ -28,7 +34,20 @@ func (p *planner) prepareTree(tree *sql.Node) (reads, error) {
 			"Functions run on the coordinator, where distributed tables have no rows.",
 			"Run the function's statements from the client, or inline them into the query.")
 	}
+	p.whole = sql.Clone(tree)
 	return kind, nil
+}
+
+// readsShardsBelow tells whether a tree whose tables are marked names a distributed one.
+func (p *planner) readsShardsBelow(tree proto.Message) bool {
+	found := false
+	sql.Walk(tree, func(m proto.Message) bool {
+		if v, ok := rangeVar(m); ok && v.Catalogname != "" && !p.plan.Tables[markIndex(v)].Reference {
+			found = true
+		}
+		return !found
+	})
+	return found
 }
 
 // withNames are the names that WITH clauses define anywhere in a statement. References to them by an unqualified name are

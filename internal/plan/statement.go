@@ -23,16 +23,22 @@ func (p *planner) statement() (*Plan, error) {
 	switch {
 	case tree.GetSelectStmt() != nil:
 		return p.selectStatement()
-	case tree.GetInsertStmt() != nil:
-		return p.insertStatement()
-	case tree.GetUpdateStmt() != nil, tree.GetDeleteStmt() != nil:
-		return p.changeStatement()
 	case tree.GetMergeStmt() != nil:
 		return p.mergeStatement()
 	case tree.GetCreateTableAsStmt() != nil:
 		return p.createTableAs()
+	case writtenTable(tree) != nil:
+		return p.writeStatement()
 	}
 	return p.passThrough(tree)
+}
+
+// writeStatement plans INSERT, UPDATE and DELETE.
+func (p *planner) writeStatement() (*Plan, error) {
+	if p.stmt.Tree.GetInsertStmt() != nil {
+		return p.insertStatement()
+	}
+	return p.changeStatement()
 }
 
 // concerns tells whether a statement names anything that is more than the coordinator's own. It is cheap, and errs towards yes.
@@ -236,20 +242,6 @@ func (p *planner) createTableAs() (*Plan, error) {
 			"REFRESH would run on the coordinator, where distributed tables have no rows.", "Use CREATE TABLE AS.")
 	}
 	return p.storeQuery(query, p.stmt.Tree)
-}
-
-// mergeStatement plans MERGE. Into a local table it works like any write; a distributed target must be tied to one shard group.
-func (p *planner) mergeStatement() (*Plan, error) {
-	merge := p.stmt.Tree.GetMergeStmt()
-	table, kind, err := p.writeTarget(merge.Relation)
-	if err != nil {
-		return nil, err
-	}
-	if table == nil && kind == readsCoordinator {
-		return p.onCoordinator(p.stmt.Tree)
-	}
-	return nil, sql.Unsupported("MERGE is not supported on distributed and reference tables", "",
-		"Use INSERT … ON CONFLICT, or UPDATE and INSERT in one transaction.")
 }
 
 // gatewayCalls finds the calls of functions that the gateway itself carries out.

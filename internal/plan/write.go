@@ -135,6 +135,11 @@ func (q *changeQuery) withoutWith(p *planner) error {
 func (p *planner) changeShards(table *catalog.Relation, relation *sql.RangeVar) (*Plan, error) {
 	q := p.changeQuery(relation)
 	for step := 0; step < maxSteps; step++ {
+		if step == 0 && modifyingWith(q.sel) {
+			if err := q.withoutWith(p); err != nil {
+				return nil, err
+			}
+		}
 		b, err := p.bindSelect(q.sel, nil)
 		if err != nil {
 			return nil, err

@@ -91,5 +91,10 @@ const (
 
 	ObjectMatview = pg.ObjectType_OBJECT_MATVIEW
 
+	MergeNotMatchedBySource = pg.MergeMatchKind_MERGE_WHEN_NOT_MATCHED_BY_SOURCE
+
+	CommandUpdate = pg.CmdType_CMD_UPDATE
+	CommandInsert = pg.CmdType_CMD_INSERT
+
 	OnConflictUpdate = pg.OnConflictAction_ONCONFLICT_UPDATE
 )
