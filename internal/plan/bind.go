@@ -342,7 +342,10 @@ func (p *planner) bindRangeVar(b *block, item *sql.Node) (*rel, error) {
 			return r, nil
 		}
 		if c := b.findCTE(v.Relname); c != nil {
-			r.kind = relRecursive
+			r.kind = relSubquery
+			if c.recursive {
+				r.kind = relRecursive
+			}
 			r.block = c.block
 			r.columns = append(r.columns, c.columns...)
 			r.types = append(r.types, c.types...)

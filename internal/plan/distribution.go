@@ -602,7 +602,7 @@ func (p *planner) deepHashed(b *block) *rel {
 			}
 			continue
 		}
-		if p.relHashed(r) || r.kind == relLocal {
+		if p.relHashed(r) || r.kind == relLocal || r.kind == relSubquery && p.blockNeedsCoordinator(r.block) {
 			return r
 		}
 	}

@@ -515,7 +515,13 @@ func (i *insertion) runLinksFirst() error {
 				return failed == nil
 			}
 			link := n.GetSubLink()
-			b, err := i.p.bindSelect(link.Subselect.GetSelectStmt(), nil)
+			sub := link.Subselect.GetSelectStmt()
+			if row, err := i.p.bindSelect(sql.Select(nil, []*sql.Node{sql.TableNode(sql.Clone(i.stmt.Relation))}, nil), nil); err == nil {
+				if b, err := i.p.bindSelect(sub, row); err == nil && !b.complex && !i.p.blockHashed(b) && !i.p.blockNeedsCoordinator(b) {
+					return false // every node can evaluate it for its own rows
+				}
+			}
+			b, err := i.p.bindSelect(sub, nil)
 			switch {
 			case err != nil:
 				failed = err

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/sql"
 	"google.golang.org/protobuf/proto"
 )
@@ -20,6 +21,29 @@ func modifyingWith(sel *sql.SelectStmt) bool {
 		return !found
 	})
 	return found
+}
+
+// refuseReplicatedWith refuses WITH queries that change a reference table: they would change one copy of it only.
+func (p *planner) refuseReplicatedWith(tree *sql.Node) error {
+	var failed error
+	sql.Walk(tree, func(m proto.Message) bool {
+		n, ok := m.(*sql.Node)
+		if !ok || n.GetCommonTableExpr() == nil {
+			return failed == nil
+		}
+		def := n.GetCommonTableExpr()
+		target := writtenTable(def.Ctequery)
+		if merge := def.Ctequery.GetMergeStmt(); merge != nil {
+			target = merge.Relation
+		}
+		if target != nil {
+			if table := p.target(target); table != nil && table.Kind == catalog.Reference {
+				failed = errModifyingWith(def.Ctename, "changes reference table "+sql.QuoteIdentifier(table.Name))
+			}
+		}
+		return failed == nil
+	})
+	return failed
 }
 
 // runWriteFirst plans a data-modifying WITH query as a part that runs before the rest of its statement; what it returns becomes an

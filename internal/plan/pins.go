@@ -55,9 +55,7 @@ func (f *pinFinder) block(b *block, up *pins) (outputs map[int]Value) {
 	}
 	for _, c := range b.withs {
 		f.failed = f.failed || f.p.blockNeedsCoordinator(c.block)
-		if c.recursive {
-			f.failed = f.failed || f.p.blockHashed(c.block) && !f.inside(c.block, up)
-		}
+		f.failed = f.failed || f.p.blockHashed(c.block) && !f.inside(c.block, up)
 	}
 	if b.sel.Op != sql.SetopNone {
 		f.block(b.left, up)

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"slices"
+
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/sql"
 	"google.golang.org/protobuf/proto"
@@ -19,6 +21,7 @@ type planner struct {
 	filters       map[*rel]int   // how many conditions concern a FROM item alone
 	ownFilters    map[*rel][]*sql.Node
 	readsTime     bool      // readTimeOnce has run
+	modifiers     []int     // literals in type modifiers
 	whole         *sql.Node // the statement as its tables were marked, before anything moved
 	nested        bool      // planning a data-modifying WITH query
 	moved         bool      // a part of the statement runs before the rest
@@ -66,8 +69,14 @@ func (p *planner) finish(root Operator, rung Rung) *Plan {
 	case *Utility:
 		verbatim = true
 	}
+	p.plan.FixedLiterals = p.modifiers
 	if !verbatim {
 		p.plan.FixedLiterals = p.fixed(templates)
+		for _, index := range p.modifiers {
+			if !slices.Contains(p.plan.FixedLiterals, index) {
+				p.plan.FixedLiterals = append(p.plan.FixedLiterals, index)
+			}
+		}
 	}
 	return &p.plan
 }

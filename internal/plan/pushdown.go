@@ -268,6 +268,7 @@ func (p *planner) sortLater(b *block, pruning Pruning) (*Gather, error) {
 		}
 	}
 	renumber(worker.SortClause, b)
+	renumber(worker.DistinctClause, b)
 	fuse := p.fuse(b)
 	t, err := p.template(sql.SelectNode(worker))
 	if err != nil {
@@ -279,17 +280,19 @@ func (p *planner) sortLater(b *block, pruning Pruning) (*Gather, error) {
 	return &Gather{SQL: t, Coordinator: true}, err
 }
 
-// renumber writes out sort items that name output columns, whose names are others in the task's query.
+// renumber puts numbers in place of names of output columns in ORDER BY or DISTINCT ON, where names are others.
 func renumber(sort []*sql.Node, b *block) {
 	for _, n := range sort {
-		by := n.GetSortBy()
-		ref := by.Node.GetColumnRef()
+		if by := n.GetSortBy(); by != nil {
+			n = by.Node
+		}
+		ref := n.GetColumnRef()
 		if ref == nil || len(ref.Fields) != 1 {
 			continue
 		}
 		for i, o := range b.outputs {
 			if o.name == sql.Strings(ref.Fields)[0] {
-				by.Node = sql.Integer(i + 1)
+				n.Node = sql.Integer(i + 1).Node
 				break
 			}
 		}

@@ -12,6 +12,7 @@ const maxSteps = 1000
 // query plans a SELECT whose tables are marked, as one Gather. What cannot run shard by shard is run first, part by part, until
 // the rest can, or reads no distributed table any more and goes to the coordinator.
 func (p *planner) query(sel *sql.SelectStmt, top bool) (*Gather, error) {
+	tryRouter := true // again once names for parts of the query are out of the way
 	for step := 0; step < maxSteps; step++ {
 		b, err := p.bindSelect(sel, nil)
 		if err != nil {
@@ -28,7 +29,8 @@ func (p *planner) query(sel *sql.SelectStmt, top bool) (*Gather, error) {
 			t, err := p.template(sql.SelectNode(sel))
 			return &Gather{SQL: t, Coordinator: true}, err
 		}
-		if step == 0 || step == 1 && p.readsTime {
+		if tryRouter {
+			tryRouter = false
 			if g, ok, err := p.router(b, top); ok || err != nil {
 				return g, err
 			}
@@ -38,6 +40,7 @@ func (p *planner) query(sel *sql.SelectStmt, top bool) (*Gather, error) {
 					if err := p.readTimeOnce(sel); err != nil {
 						return nil, err
 					}
+					tryRouter = true
 					continue
 				}
 			}
@@ -45,7 +48,7 @@ func (p *planner) query(sel *sql.SelectStmt, top bool) (*Gather, error) {
 				if err := p.eliminateWith(sel, nil); err != nil {
 					return nil, err
 				}
-				p.rewritten = true
+				p.rewritten, tryRouter = true, true
 				continue
 			}
 		}

@@ -22,6 +22,8 @@ func (p *planner) finishRaw(b *block, pruning Pruning, deferred []*sql.Node) (*G
 			c.replaceRaw(e, false)
 		}
 	}
+	renumber(final.DistinctClause, b)
+	renumber(final.SortClause, b)
 	for _, list := range [][]*sql.Node{final.GroupClause, final.DistinctClause, final.SortClause} {
 		for _, e := range list {
 			c.replaceRaw(e, true)

@@ -34,6 +34,9 @@ func (p *planner) prepareTree(tree *sql.Node) (reads, error) {
 			"Functions run on the coordinator, where distributed tables have no rows.",
 			"Run the function's statements from the client, or inline them into the query.")
 	}
+	if err := p.refuseReplicatedWith(tree); err != nil {
+		return kind, err
+	}
 	p.whole = sql.Clone(tree)
 	return kind, nil
 }

@@ -12,6 +12,9 @@ import (
 // statement plans any statement.
 func (p *planner) statement() (*Plan, error) {
 	tree := p.stmt.Tree
+	if len(p.literals) > 0 {
+		p.modifiers = p.modifierLiterals(tree)
+	}
 	if !p.concerns(tree) {
 		return p.passThrough(tree)
 	}

@@ -17,7 +17,13 @@ const literalSlots = 1_000_000
 func (p *planner) template(tree *sql.Node) (Template, error) {
 	tree = sql.Clone(tree)
 	negative := map[int]bool{}
+	numbers := map[*sql.Node]bool{} // output columns' numbers: they are no values
 	sql.Walk(tree, func(m proto.Message) bool {
+		if sel := selectOf(m); sel != nil {
+			notePositions(numbers, sel.GroupClause)
+			notePositions(numbers, sel.DistinctClause)
+			notePositions(numbers, sel.SortClause)
+		}
 		if v, ok := rangeVar(m); ok {
 			showTable(v)
 		}
@@ -27,8 +33,8 @@ func (p *planner) template(tree *sql.Node) (Template, error) {
 			return !isType // the constants of type modifiers are part of the type
 		}
 		switch {
-		case n.GetSortBy() != nil:
-			return !isPosition(n.GetSortBy().Node)
+		case numbers[n]:
+			return false
 		case n.GetColumnRef() != nil:
 			dropSchema(n.GetColumnRef())
 		case n.GetAConst() != nil && !n.GetAConst().Isnull:
@@ -44,6 +50,55 @@ func (p *planner) template(tree *sql.Node) (Template, error) {
 		return nil, err
 	}
 	return p.cut(text, negative), nil
+}
+
+func selectOf(m proto.Message) *sql.SelectStmt {
+	switch m := m.(type) {
+	case *sql.Node:
+		return m.GetSelectStmt()
+	case *sql.SelectStmt:
+		return m
+	}
+	return nil
+}
+
+// notePositions notes the integer constants that number output columns in GROUP BY, DISTINCT ON or ORDER BY.
+func notePositions(numbers map[*sql.Node]bool, list []*sql.Node) {
+	for _, n := range list {
+		if by := n.GetSortBy(); by != nil {
+			n = by.Node
+		}
+		if set := n.GetGroupingSet(); set != nil {
+			notePositions(numbers, set.Content)
+		}
+		if row := n.GetRowExpr(); row != nil {
+			notePositions(numbers, row.Args)
+		}
+		if isPosition(n) {
+			numbers[n] = true
+		}
+	}
+}
+
+// modifierLiterals gives the literals of the text that stand in type modifiers, as 10 in varchar(10). They are part of the types
+// that the client is told, so plans are not shared between texts that differ in them.
+func (p *planner) modifierLiterals(tree proto.Message) []int {
+	var found []int
+	sql.Walk(tree, func(m proto.Message) bool {
+		t, ok := m.(*sql.TypeName)
+		if !ok {
+			return true
+		}
+		for _, n := range t.Typmods {
+			if c := n.GetAConst(); c != nil {
+				if index, _, ok := p.literalAt(c.Location); ok {
+					found = append(found, index)
+				}
+			}
+		}
+		return false
+	})
+	return found
 }
 
 func isPosition(e *sql.Node) bool {
