@@ -19,12 +19,14 @@ func (p *planner) insertStatement() (*Plan, error) {
 	if table == nil && kind == readsCoordinator {
 		return p.onCoordinator(p.stmt.Tree)
 	}
-	if table != nil && table.Kind == catalog.Reference && kind == readsCoordinator && !p.readsLocal(insert) {
-		return p.insertReference(insert, table)
-	}
 	i := &insertion{p: p, stmt: insert, table: table}
 	if table == nil {
 		i.table = p.resolve(insert.Relation)
+	} else if table.Kind == catalog.Reference && kind == readsCoordinator && !p.readsLocal(insert) {
+		if err := i.runLinksFirst(); err != nil {
+			return nil, err
+		}
+		return p.insertReference(insert, table)
 	}
 	if err := i.prepare(); err != nil {
 		return nil, err
