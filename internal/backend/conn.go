@@ -108,6 +108,9 @@ func (c *Conn) Buffered() bool { return len(c.out) > 0 }
 // Pending is how many ReadyForQuery messages are still to come.
 func (c *Conn) Pending() int { return len(c.units) }
 
+// Running tells whether a statement is being waited for. It may be called from any goroutine.
+func (c *Conn) Running() bool { return c.watch.running.Load() }
+
 // Err says why the connection is unusable, nil while it is not.
 func (c *Conn) Err() error { return c.broken }
 

@@ -36,6 +36,10 @@ type Config struct {
 	ShardCount     int         // of a new distributed table, unless it says otherwise; 32 unless set
 	PlanCache      int         // plans kept; 10,000 unless set
 	Log            *slog.Logger
+
+	// For how long a block waits before a deadlock over several nodes is looked for, how often prepared transactions that were left
+	// behind are looked for, and how old they must be: 1 s, 1 min and 10 s unless set.
+	DeadlockTimeout, RecoverInterval, RecoverAge time.Duration
 }
 
 // Server is a gateway: it accepts clients and gives each a session.
@@ -44,7 +48,8 @@ type Server struct {
 	log         *slog.Logger
 	coordinator backend.Address
 	admin       backend.Identity
-	pools       *backend.Pools
+	pools       *backend.Pools // clients' connections
+	adminPools  *backend.Pools // the gateway's own
 	manager     *txn.Manager
 	watcher     *catalog.Watcher
 	cluster     *cluster.Cluster
@@ -61,8 +66,6 @@ type Server struct {
 	clients  sync.WaitGroup
 }
 
-const recoverInterval = time.Minute // citus.recover_2pc_interval
-
 // NewServer connects to the coordinator, creates or upgrades the catalog there, and makes a Server ready to Serve.
 func NewServer(ctx context.Context, config Config) (*Server, error) {
 	if config.MaxConnections <= 0 {
@@ -73,6 +76,9 @@ func NewServer(ctx context.Context, config Config) (*Server, error) {
 	}
 	if config.PlanCache <= 0 {
 		config.PlanCache = 10_000
+	}
+	if config.RecoverInterval <= 0 {
+		config.RecoverInterval = time.Minute // citus.recover_2pc_interval
 	}
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
@@ -105,7 +111,11 @@ func NewServer(ctx context.Context, config Config) (*Server, error) {
 		return nil, err
 	}
 	s.pools = backend.NewPools(backend.PoolOptions{Options: options, MaxConns: config.PoolSize})
-	s.manager = txn.NewManager(txn.Config{Pools: s.pools, Admin: s.admin, Log: config.Log})
+	s.adminPools = backend.NewPools(backend.PoolOptions{Options: options, MaxConns: 4})
+	s.manager = txn.NewManager(txn.Config{
+		Pools: s.pools, AdminPools: s.adminPools, Admin: s.admin, Log: config.Log,
+		MinAge: config.RecoverAge, DeadlockTimeout: config.DeadlockTimeout,
+	})
 	s.cluster = cluster.New(cluster.Config{Pools: s.pools, Manager: s.manager, ShardCount: config.ShardCount, Log: config.Log})
 	s.wire = wire.Config{TLS: config.TLS, Cancel: s.cancel}
 	if !config.Trust {
@@ -114,8 +124,9 @@ func NewServer(ctx context.Context, config Config) (*Server, error) {
 	var background context.Context
 	background, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.background.Go(func() {
-		s.manager.Run(background, s.nodes, func() time.Duration { return recoverInterval })
+		s.manager.Run(background, s.nodes, func() time.Duration { return config.RecoverInterval })
 	})
+	s.background.Go(func() { s.manager.WatchDeadlocks(background, s.nodes) })
 	return s, nil
 }
 
@@ -178,6 +189,7 @@ func (s *Server) close() {
 	s.manager.Close()
 	s.watcher.Close()
 	s.pools.Close()
+	s.adminPools.Close()
 }
 
 // serve welcomes a client and runs its session.
@@ -255,11 +267,11 @@ func (s *Server) cancel(pid uint32, secret []byte) {
 
 // verifier reads a user's password verifier from the coordinator.
 func (s *Server) verifier(ctx context.Context, user, _ string) (string, error) {
-	conn, err := s.pools.Acquire(ctx, s.coordinator, s.admin)
+	conn, err := s.adminPools.Acquire(ctx, s.coordinator, s.admin)
 	if err != nil {
 		return "", err
 	}
-	defer s.pools.Release(conn)
+	defer s.adminPools.Release(conn)
 	result, err := conn.Query(ctx, "SELECT rolpassword FROM pg_catalog.pg_authid WHERE rolname = $1 AND rolcanlogin AND (rolvaliduntil IS NULL OR rolvaliduntil > now())", []byte(user))
 	if err != nil || len(result.Rows) == 0 {
 		return "", err

@@ -49,6 +49,11 @@ type session struct {
 	stop    context.CancelCauseFunc
 }
 
+var errDeadlock = &sql.Error{
+	Code: "40P01", Message: "deadlock detected",
+	Detail: "The transaction and others wait for each other on several nodes.", Hint: "The transaction might succeed if retried.",
+}
+
 var errCancelled = &sql.Error{Code: "57014", Message: "canceling statement due to user request"}
 
 // welcome logs in to the coordinator as the client and tells the client what a server tells.
@@ -61,6 +66,7 @@ func (s *session) welcome(ctx context.Context) error {
 	s.tx = s.server.manager.New(identity, s.server.address)
 	s.tx.OnAsync(s.async)
 	s.tx.OnNotice(func(e *sql.Error) { s.client.SendNotice(e, wire.SeverityWarning) })
+	s.tx.OnDeadlock(func() { s.interrupt(errDeadlock) })
 	s.statements, s.portals = map[string]*prepared{}, map[string]*portal{}
 	s.rows.session = s
 	s.catalog.foreign = identity.Database != s.server.admin.Database
@@ -93,12 +99,15 @@ func (s *session) renew(parent context.Context) {
 }
 
 // cancel ends the statement that runs now. It may be called from any goroutine.
-func (s *session) cancel() {
+func (s *session) cancel() { s.interrupt(errCancelled) }
+
+// interrupt ends the statement that runs now with an error.
+func (s *session) interrupt(err error) {
 	s.mu.Lock()
 	stop := s.stop
 	s.mu.Unlock()
 	if stop != nil {
-		stop(errCancelled)
+		stop(err)
 	}
 }
 
@@ -237,8 +246,8 @@ func (s *session) ready(ctx context.Context) error {
 // report tells the client of a statement's error, and makes the open block a failed one.
 func (s *session) report(err error) {
 	s.tx.Fail()
-	if errors.Is(context.Cause(s.context), errCancelled) {
-		err = errCancelled // whatever the cancel request interrupted, say connecting to a node
+	if cause := context.Cause(s.context); cause == errCancelled || cause == errDeadlock {
+		err = cause // whatever was interrupted, say connecting to a node
 	}
 	s.client.SendError(err, "")
 }

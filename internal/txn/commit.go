@@ -239,6 +239,7 @@ func (t *Tx) finish(ctx context.Context, gid string, decider *participant, other
 			continue
 		}
 		complete = false
+		t.manager.recoverSoon()
 		t.warn(fmt.Sprintf("node %s has not yet committed its part of the transaction", others[i].conn.Address()),
 			fmt.Sprintf("The transaction is committed. Its prepared part %s will be committed there by recovery. (%s)", gid, a.err))
 	}
@@ -256,6 +257,8 @@ func (t *Tx) undo(ctx context.Context, gid string, decider *participant, others 
 	for i, p := range others {
 		if answers[i].err == nil && answers[i].tag != "ROLLBACK" {
 			prepared = append(prepared, p)
+		} else if answers[i].lost {
+			t.manager.recoverSoon()
 		}
 	}
 	if decider != nil {
@@ -266,6 +269,7 @@ func (t *Tx) undo(ctx context.Context, gid string, decider *participant, others 
 	results, crash := t.exchange(ctx, "rollback prepared", prepared, "ROLLBACK PREPARED '"+gid+"'")
 	for i, a := range results {
 		if a.err != nil {
+			t.manager.recoverSoon()
 			t.manager.config.Log.Warn("left to recovery: cannot roll back a prepared transaction", "gid", gid, "group", prepared[i].group, "error", a.err)
 		}
 	}

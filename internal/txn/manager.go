@@ -30,7 +30,10 @@ import (
 type Config struct {
 	Pools *backend.Pools
 	Admin backend.Identity // may read pg_prepared_xacts, finish anyone's prepared transaction and delete from trunkline.commit_record
-	Log   *slog.Logger
+	// AdminPools are the connections for recovery and the search for deadlocks, which must not have to wait for those that clients
+	// hold; Pools unless set.
+	AdminPools *backend.Pools
+	Log        *slog.Logger
 
 	// MinAge is how old a prepared transaction must be before recovery touches it; 10 s unless set. A commit leaves transactions
 	// prepared for a few round trips. Recovery before that is safe, because its tombstone makes the live commit fail cleanly,
@@ -39,6 +42,9 @@ type Config struct {
 
 	// AskFor is how long a commit whose decider's answer was lost tries to reach the decider again; 10 s unless set.
 	AskFor time.Duration
+
+	// DeadlockTimeout is how long a block waits before a deadlock over several nodes is looked for; 1 s unless set.
+	DeadlockTimeout time.Duration
 
 	// Faults, if set, is called at each named point of a commit (see Tx.Commit) for tests. An error makes the commit stop there as
 	// if the gateway had died: no message more is sent, and its connections are cut.
@@ -51,6 +57,8 @@ type Manager struct {
 	gateway string
 	number  atomic.Uint64
 
+	waits   waits
+	hurry   chan struct{} // wakes recovery
 	mu      sync.Mutex
 	live    map[string]bool // gids of commits under way here
 	records map[recordHome][]string
@@ -70,12 +78,18 @@ func NewManager(config Config) *Manager {
 	if config.AskFor <= 0 {
 		config.AskFor = 10 * time.Second
 	}
+	if config.DeadlockTimeout <= 0 {
+		config.DeadlockTimeout = time.Second
+	}
+	if config.AdminPools == nil {
+		config.AdminPools = config.Pools
+	}
 	var id [8]byte
 	rand.Read(id[:])
 	ctx, stop := context.WithCancel(context.Background())
 	m := &Manager{
 		config: config, gateway: hex.EncodeToString(id[:]), live: map[string]bool{},
-		records: map[recordHome][]string{}, flushed: make(chan struct{}, 1), stop: stop,
+		records: map[recordHome][]string{}, flushed: make(chan struct{}, 1), hurry: make(chan struct{}, 1), stop: stop,
 	}
 	m.done.Go(func() { m.deleteRecords(ctx) })
 	return m

@@ -89,10 +89,12 @@ func (m *Manager) Recover(ctx context.Context, nodes []Node) (Recovery, error) {
 	return done, errors.Join(failures...)
 }
 
-// Run recovers now and then again after each interval, until ctx ends. An interval that is not positive pauses it.
+// Run recovers now and then again after each interval, sooner while something is left to recover, until ctx ends. An interval that
+// is not positive pauses it.
 func (m *Manager) Run(ctx context.Context, nodes func() []Node, interval func() time.Duration) {
 	for {
-		if every := interval(); every > 0 {
+		pause := interval()
+		if pause > 0 {
 			done, err := m.Recover(ctx, nodes())
 			if err != nil && ctx.Err() == nil {
 				m.config.Log.Warn("transaction recovery is incomplete", "error", err)
@@ -100,16 +102,35 @@ func (m *Manager) Run(ctx context.Context, nodes func() []Node, interval func() 
 			if done.Committed+done.RolledBack > 0 {
 				m.config.Log.Info("recovered prepared transactions", "committed", done.Committed, "rolledback", done.RolledBack, "left", done.Left)
 			}
-		}
-		pause := interval()
-		if pause <= 0 {
+			if err != nil || done.Left > 0 {
+				pause = min(pause, m.config.MinAge)
+			}
+		} else {
 			pause = time.Minute
 		}
+		wait := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
-			return
-		case <-time.After(pause):
+		case <-m.hurry:
+			wait.Reset(min(pause, m.config.MinAge)) // what was left just now is still too young
+			select {
+			case <-ctx.Done():
+			case <-wait.C:
+			}
+		case <-wait.C:
 		}
+		wait.Stop()
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// recoverSoon has Run recover before its next interval, since a transaction was left prepared on a node: its locks are in others' way.
+func (m *Manager) recoverSoon() {
+	select {
+	case m.hurry <- struct{}{}:
+	default:
 	}
 }
 
@@ -168,10 +189,10 @@ func (m *Manager) end(ctx context.Context, n Node, gid string, committed bool) e
 func (m *Manager) run(ctx context.Context, address backend.Address, database, text string) ([]backend.Result, error) {
 	admin := m.config.Admin
 	admin.Database = database
-	conn, err := m.config.Pools.Acquire(ctx, address, admin)
+	conn, err := m.config.AdminPools.Acquire(ctx, address, admin)
 	if err != nil {
 		return nil, err
 	}
-	defer m.config.Pools.Release(conn)
+	defer m.config.AdminPools.Release(conn)
 	return conn.Exec(ctx, text)
 }

@@ -66,6 +66,7 @@ func (t *Tx) RollbackTo(ctx context.Context, name string) error {
 	for _, p := range t.participants {
 		if p.lost() && !p.begun {
 			// Its BEGIN failed, so nothing ever ran there.
+			t.manager.withdraw(t, p.conn)
 			if p.conn != t.pinned {
 				t.manager.config.Pools.Release(p.conn)
 			}

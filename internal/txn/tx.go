@@ -16,11 +16,12 @@ const coordinator int32 = 0
 // connections; inside one it has exactly one connection per node it touched. It belongs to one session and is used by one
 // goroutine at a time, except that Conn, Borrow and MarkWrite may be called by the tasks of one statement side by side.
 type Tx struct {
-	manager  *Manager
-	identity backend.Identity
-	address  func(groupID int32) (backend.Address, error)
-	onAsync  func(groupID int32, m backend.Message)
-	onNotice func(*sql.Error)
+	manager    *Manager
+	identity   backend.Identity
+	address    func(groupID int32) (backend.Address, error)
+	onAsync    func(groupID int32, m backend.Message)
+	onNotice   func(*sql.Error)
+	onDeadlock func()
 
 	mu           sync.Mutex
 	settings     *backend.Settings
@@ -55,6 +56,10 @@ func (t *Tx) OnAsync(f func(groupID int32, m backend.Message)) { t.onAsync = f }
 
 // OnNotice sets who is given the transaction manager's own warnings.
 func (t *Tx) OnNotice(f func(*sql.Error)) { t.onNotice = f }
+
+// OnDeadlock sets who ends the running statement, with SQLSTATE 40P01, when the block is chosen to end a deadlock. It is called from
+// another goroutine.
+func (t *Tx) OnDeadlock(f func()) { t.onDeadlock = f }
 
 // SetSettings sets the session settings that every connection handed out from now on will have.
 func (t *Tx) SetSettings(s *backend.Settings) {
@@ -174,6 +179,7 @@ func (t *Tx) Conn(ctx context.Context, groupID int32) (*backend.Conn, error) {
 		}
 		p = &participant{group: groupID, conn: conn}
 		t.participants = append(t.participants, p)
+		t.manager.enlist(t, groupID, conn)
 		conn.Prefix(t.begin)
 	}
 	p.begun = p.begun || p.conn.TxStatus() == 'T'
@@ -314,6 +320,9 @@ func (t *Tx) participant(groupID int32) *participant {
 
 // end forgets the block and gives its connections back. The pools close those that are not idle.
 func (t *Tx) end() {
+	if len(t.participants) > 0 {
+		t.manager.withdraw(t, nil)
+	}
 	for _, p := range t.participants {
 		if p.conn != t.pinned {
 			t.manager.config.Pools.Release(p.conn)

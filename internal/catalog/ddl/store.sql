@@ -52,6 +52,17 @@ BEGIN
   RETURN NULL;
 END $$;
 
+-- Blocks on several nodes that wait, as gateways tell one another to find deadlocks (txn/deadlock.go). What is lost in a crash is
+-- written again.
+CREATE UNLOGGED TABLE IF NOT EXISTS trunkline_internal.waiting_block (
+  gateway text NOT NULL,
+  number bigint NOT NULL,
+  began bigint NOT NULL,
+  groupid int NOT NULL,
+  pid int NOT NULL,
+  published_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
 -- The guard is marked internal, so that \d and pg_dump show the table as the user made it.
 CREATE OR REPLACE FUNCTION trunkline_internal.guard_shell(table_name oid) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
