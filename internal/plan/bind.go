@@ -238,9 +238,11 @@ func (p *planner) bindFrom(b *block, item *sql.Node) (*fromNode, error) {
 				r.columns = append(r.columns, name)
 				r.types = append(r.types, 0)
 			}
-			if len(r.columns) == 0 && !f.Ordinality && !f.IsRowsfrom && len(f.Coldeflist) == 0 && p.scalarFunction(f) {
-				r.columns, r.types = []string{r.alias}, []uint32{0}
-			}
+		} else {
+			r.alias = functionName(f)
+		}
+		if len(r.columns) == 0 && !f.Ordinality && !f.IsRowsfrom && len(f.Coldeflist) == 0 && p.scalarFunction(f) {
+			r.columns, r.types = []string{r.alias}, []uint32{0}
 		}
 		return p.leaf(b, r), nil
 	case item.GetJoinExpr() != nil:
@@ -263,6 +265,16 @@ func (p *planner) bindFrom(b *block, item *sql.Node) (*fromNode, error) {
 		return true
 	})
 	return p.leaf(b, r), p.bindExpr(b, item)
+}
+
+// functionName is what a FROM function without an alias goes by: the name of the first function.
+func functionName(f *sql.RangeFunction) string {
+	if len(f.Functions) > 0 {
+		if items := f.Functions[0].GetList().GetItems(); len(items) > 0 {
+			return figureName(items[0])
+		}
+	}
+	return ""
 }
 
 // scalarFunction tells whether a FROM function surely gives one column, named after its alias.

@@ -38,6 +38,16 @@ func Deparse(tree *Node) (string, error) {
 }
 
 func deparse(tree *Node) (string, error) {
+	whole := true
+	Walk(tree, func(m proto.Message) bool {
+		if a, ok := m.(*Alias); ok && a.Aliasname == "" {
+			whole = false // the parser's library would end the process
+		}
+		return whole
+	})
+	if !whole {
+		return "", Errorf("XX000", "could not write a table's alias as text")
+	}
 	return pg.Deparse(&pg.ParseResult{Version: parserVersion, Stmts: []*pg.RawStmt{{Stmt: tree}}})
 }
 
