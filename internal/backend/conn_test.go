@@ -144,7 +144,7 @@ func TestPreparedStatements(t *testing.T) {
 	c := connect(t)
 	use := func(i int) (known bool) {
 		key := fmt.Sprintf("SELECT %d", i)
-		name, known := c.Prepared(key)
+		name, known := c.Prepared([]byte(key))
 		if !known {
 			c.Send(&pgproto3.Parse{Name: name, Query: key})
 		}
@@ -168,13 +168,27 @@ func TestPreparedStatements(t *testing.T) {
 	if got := one(t, c, "SELECT count(*) FROM pg_prepared_statements"); got != "256" {
 		t.Fatalf("%s statements are prepared on the node, want 256", got)
 	}
-	name, _ := c.Prepared("SELECT nonsense")
+	name, _ := c.Prepared([]byte("SELECT nonsense"))
 	c.Send(&pgproto3.Parse{Name: name, Query: "SELECT nonsense"})
 	c.Send(&pgproto3.Sync{})
 	_, err := c.Collect(t.Context())
 	wantCode(t, err, "42703")
-	if _, known := c.Prepared("SELECT nonsense"); known {
+	if _, known := c.Prepared([]byte("SELECT nonsense")); known {
 		t.Fatal("a statement whose Parse failed is taken for prepared")
+	}
+}
+
+func TestRecurs(t *testing.T) {
+	c := connect(t)
+	text := []byte("SELECT 1")
+	if c.Recurs(text) || !c.Recurs(text) || c.Recurs([]byte("SELECT 2")) {
+		t.Fatal("a text recurs when it comes a second time")
+	}
+	for i := range 100 {
+		c.Recurs(fmt.Appendf(nil, "SELECT %d", i+10))
+	}
+	if c.Recurs(text) {
+		t.Fatal("a text is remembered for ever")
 	}
 }
 

@@ -2,6 +2,8 @@ package backend
 
 import (
 	"container/list"
+	"hash/maphash"
+	"slices"
 	"strconv"
 )
 
@@ -15,15 +17,19 @@ type statements struct {
 	tentative []*prepared
 	evicted   []string // names to close before the next round
 	number    int
+
+	seed   maphash.Seed
+	recent []uint64 // hashes of texts that Recurs was asked about, a ring
+	oldest int
 }
 
 type prepared struct{ key, name string }
 
 // Prepared gives the name under which the statement with this key is prepared here. If it is not known yet, the caller must send
 // a Parse of that name in the same unit; should the unit fail, the connection forgets the statement by itself.
-func (c *Conn) Prepared(key string) (name string, known bool) {
+func (c *Conn) Prepared(key []byte) (name string, known bool) {
 	s := &c.statements
-	if e := s.byKey[key]; e != nil {
+	if e := s.byKey[string(key)]; e != nil {
 		s.used.MoveToFront(e)
 		return e.Value.(*prepared).name, true
 	}
@@ -34,8 +40,8 @@ func (c *Conn) Prepared(key string) (name string, known bool) {
 		c.Unprepare(s.used.Back().Value.(*prepared).key)
 	}
 	s.number++
-	p := &prepared{key: key, name: "trunkline_" + strconv.Itoa(s.number)}
-	s.byKey[key] = s.used.PushFront(p)
+	p := &prepared{key: string(key), name: "trunkline_" + strconv.Itoa(s.number)}
+	s.byKey[p.key] = s.used.PushFront(p)
 	s.tentative = append(s.tentative, p)
 	return p.name, false
 }
@@ -47,6 +53,37 @@ func (c *Conn) Unprepare(key string) {
 		s.evicted = append(s.evicted, s.used.Remove(e).(*prepared).name)
 		delete(s.byKey, key)
 	}
+}
+
+// PrepareAnew forgets all statements and closes them on the node before the next round, since one of them has turned out not to fit
+// its tables any more.
+func (c *Conn) PrepareAnew() {
+	s := &c.statements
+	for s.used != nil && s.used.Len() > 0 {
+		c.Unprepare(s.used.Back().Value.(*prepared).key)
+	}
+}
+
+// maxRecent is how many texts Recurs remembers.
+const maxRecent = 64
+
+// Recurs tells whether it was asked about the same text not long ago, so that preparing the statement on this connection will pay.
+func (c *Conn) Recurs(text []byte) bool {
+	s := &c.statements
+	if s.recent == nil {
+		s.seed, s.recent = maphash.MakeSeed(), make([]uint64, 0, maxRecent)
+	}
+	h := maphash.Bytes(s.seed, text)
+	if slices.Contains(s.recent, h) {
+		return true
+	}
+	if len(s.recent) < maxRecent {
+		s.recent = append(s.recent, h)
+	} else {
+		s.recent[s.oldest] = h
+		s.oldest = (s.oldest + 1) % maxRecent
+	}
+	return false
 }
 
 // UnprepareAll forgets all statements without closing them: the node has dropped them by itself (DISCARD ALL, DEALLOCATE ALL).

@@ -12,30 +12,30 @@ import (
 // Direct runs the client's own text on a connection to the coordinator, with what the client bound, and passes its rows on. Errors
 // keep their positions.
 func Direct(ctx context.Context, env *Env, c *backend.Conn, p *Prepared, bind *Bind, out RowWriter) (string, error) {
-	key := ""
+	var key []byte
 	name, known := "", false
 	if bind.Reuse {
 		key = directKey(bind.Text, p.Params, env.Snapshot.Fingerprint)
 		name, known = c.Prepared(key)
 	}
 	tag, wrote, err := direct(ctx, env, c, p, bind, name, known, out)
-	if err != nil && key != "" && stateOf(err) == "0A000" && !wrote && c.TxStatus() == 'I' {
+	if err != nil && key != nil && stateOf(err) == "0A000" && !wrote && c.TxStatus() == 'I' {
 		// The table has changed since ("cached plan must not change result type"): prepare it anew.
-		c.Unprepare(key)
+		c.Unprepare(string(key))
 		name, known = c.Prepared(key)
 		tag, _, err = direct(ctx, env, c, p, bind, name, known, out)
 	}
 	return tag, err
 }
 
-func directKey(text string, params []uint32, fingerprint uint64) string {
+func directKey(text string, params []uint32, fingerprint uint64) []byte {
 	key := make([]byte, 0, len(text)+9+4*len(params))
 	key = append(append(key, text...), 0)
 	key = binary.BigEndian.AppendUint64(key, fingerprint)
 	for _, oid := range params {
 		key = binary.BigEndian.AppendUint32(key, oid)
 	}
-	return string(key)
+	return key
 }
 
 func direct(ctx context.Context, env *Env, c *backend.Conn, p *Prepared, bind *Bind, name string, known bool, out RowWriter) (tag string, wrote bool, err error) {

@@ -10,6 +10,16 @@ import (
 	"github.com/trunkline/trunkline/internal/sql"
 )
 
+// taskError is nodeError for what send has sent on c.
+func (x *execution) taskError(c *backend.Conn, m backend.Message) error {
+	if e := backend.DecodeError(m); e.Code == "0A000" && e.Routine == "RevalidateCachedQuery" {
+		// A statement that was prepared without the client's knowing does not fit its tables any more.
+		c.PrepareAnew()
+		return &StaleError{Err: e}
+	}
+	return x.nodeError(m)
+}
+
 // nodeError gives a node's ErrorResponse with the user's names in place of shards'.
 func (x *execution) nodeError(m backend.Message) error {
 	e := backend.DecodeError(m)
@@ -37,8 +47,8 @@ func (x *execution) nodeError(m backend.Message) error {
 	return e
 }
 
-// StaleError says that a node does not have a shard that the catalog snapshot places there: the snapshot is out of date, and the
-// statement did nothing on that node.
+// StaleError says that a node does not have a shard that the catalog snapshot places there, or that the shard is not what it was:
+// the snapshot is out of date, and the statement did nothing on that node.
 type StaleError struct{ Err *pgconn.PgError }
 
 func (e *StaleError) Error() string { return e.Err.Error() }
@@ -47,6 +57,9 @@ func (e *StaleError) Unwrap() error { return e.Err }
 // IsStale tells whether err comes from a snapshot that is out of date: a shard that is gone, or a table that was local and has
 // been distributed since.
 func IsStale(err error) bool {
+	if err == nil {
+		return false
+	}
 	var stale *StaleError
 	return errors.As(err, &stale) || IsShell(err)
 }

@@ -154,6 +154,7 @@ func (x *execution) renderTask(dst []byte, g *plan.Gather, t *task) ([]byte, err
 // connection; outside, a read of several tasks per node may use more.
 func (x *execution) open(ctx context.Context, g *plan.Gather, tasks []task, f *form) ([]*lane, error) {
 	f.reuse = f.reuse && recurs(g.SQL)
+	f.costly = g.Fuse != plan.FuseNone && !g.Writes && recurs(g.SQL)
 	perNode := 1
 	if !x.env.Tx.InBlock() && !g.Writes {
 		perNode = max(1, min(x.env.PoolSize, lanesPerNode))

@@ -113,7 +113,7 @@ func (x *execution) advance(ctx context.Context, s *source, f *form, total *tagS
 			total.add(internTag(m.Body()))
 		case 'E':
 			if failure == nil {
-				failure = x.nodeError(m)
+				failure = x.taskError(s.lane.conn, m)
 			}
 		case 'Z':
 			return failure

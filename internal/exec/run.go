@@ -36,7 +36,7 @@ type Env struct {
 	// Facts brings what the named functions and views need to know of other nodes to the coordinator's connection.
 	Facts func(ctx context.Context, names []string) error
 
-	text, message []byte // scratch, kept from statement to statement
+	text, message, key []byte // scratch, kept from statement to statement
 }
 
 // CallResult is what a function of the gateway's own returned, in text format; nil is NULL.
@@ -55,6 +55,7 @@ type Bind struct {
 	Fields        []pgproto3.FieldDescription
 	Extended      bool // the client uses the extended protocol
 	Reuse         bool // the statement is likely to be run again: nodes are to prepare it under a name
+	Once          bool // whatever nodes have prepared is not to be used: it may not fit its tables any more
 }
 
 // RowWriter takes the rows of a result, as whole DataRow messages valid during the call. If it is an io.Writer as well, rows
@@ -90,6 +91,9 @@ func (x *execution) close() {
 	}
 	if cap(x.env.message) > largeScratch {
 		x.env.message = nil
+	}
+	if cap(x.env.key) > largeScratch {
+		x.env.key = nil
 	}
 	for _, result := range x.results {
 		if result != nil && result.Rows != nil {

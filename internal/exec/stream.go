@@ -26,6 +26,7 @@ type form struct {
 	hidden  int     // how many of them, the last, are hidden
 	exact   bool    // the statement is for the coordinator, whose types those of the parameters are
 	reuse   bool    // worth preparing by name: its text will come again
+	costly  bool    // planned over many tables: worth preparing by name if its text comes again
 }
 
 func allText(formats []int16) bool {
@@ -39,7 +40,8 @@ func allText(formats []int16) bool {
 
 // send buffers a statement on a connection. Its answer ends with one ReadyForQuery.
 func (x *execution) send(c *backend.Conn, text []byte, f *form) {
-	if !x.bind.Extended && len(x.bind.Params) == 0 && allText(f.formats) {
+	reuse := !x.bind.Once && (f.reuse || f.costly && c.Recurs(text))
+	if !reuse && !x.bind.Extended && len(x.bind.Params) == 0 && allText(f.formats) {
 		x.env.message = appendQuery(x.env.message[:0], text)
 		c.SendRaw(x.env.message)
 		return
@@ -47,8 +49,9 @@ func (x *execution) send(c *backend.Conn, text []byte, f *form) {
 	m := x.env.message[:0]
 	var name string
 	known := false
-	if f.reuse {
-		name, known = c.Prepared(x.statementKey(text))
+	if reuse {
+		x.env.key = x.statementKey(x.env.key[:0], text)
+		name, known = c.Prepared(x.env.key)
 	}
 	if !known {
 		m = x.appendParse(m, name, text, f.exact)
@@ -62,16 +65,15 @@ func (x *execution) send(c *backend.Conn, text []byte, f *form) {
 	x.env.message = m
 }
 
-// statementKey names a statement on a connection: its text and the types of all of the client's parameters, which tasks of other
+// statementKey appends what names a statement on a connection: its text and the types of all of the client's parameters, which tasks of other
 // statements with the same text need not share, whether they use them or not. When definitions have changed it is another one: a prepared statement whose result
 // would have other columns than it had cannot be run.
-func (x *execution) statementKey(text []byte) string {
-	key := make([]byte, 0, len(text)+9+4*len(x.prepared.Params))
+func (x *execution) statementKey(key, text []byte) []byte {
 	key = append(append(key, text...), 0)
 	for _, oid := range x.prepared.Params {
 		key = binary.BigEndian.AppendUint32(key, oid)
 	}
-	return string(binary.BigEndian.AppendUint64(key, x.snapshot.Fingerprint))
+	return binary.BigEndian.AppendUint64(key, x.snapshot.Fingerprint)
 }
 
 func appendQuery(m, text []byte) []byte {
@@ -193,7 +195,7 @@ func (x *execution) receive(ctx context.Context, c *backend.Conn, f *form, row f
 			}
 		case 'E':
 			if failure == nil && !stopped {
-				failure = x.nodeError(m)
+				failure = x.taskError(c, m)
 			}
 		case 'G', 'H', 'W':
 			return "", sql.Errorf("0A000", "COPY cannot be used here")
@@ -227,7 +229,7 @@ func (x *execution) relay(ctx context.Context, c *backend.Conn, f *form, out io.
 			}
 		case 'E':
 			if failure == nil {
-				failure = x.nodeError(m)
+				failure = x.taskError(c, m)
 			}
 		case 'G', 'H', 'W':
 			failure = sql.Errorf("0A000", "COPY cannot be used here")

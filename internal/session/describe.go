@@ -12,7 +12,7 @@ func (e *entry) rowDescription(formats []int16) []byte {
 	if e.prepared == nil {
 		return nil
 	}
-	if len(formats) == 0 {
+	if !exec.AnyBinary(formats) {
 		return e.prepared.Row
 	}
 	return exec.RowDescription(e.prepared.Fields, formats)

@@ -43,7 +43,7 @@ func (s *session) dispatch(ctx context.Context, e *entry, bind *exec.Bind, out e
 		if failure != nil {
 			return "", failure
 		}
-		bind.Literals, bind.Fields = again.literals, nil
+		bind.Literals, bind.Fields, bind.Once = again.literals, nil, true
 		tag, err = s.attempt(ctx, again, bind, out)
 	}
 	return tag, err

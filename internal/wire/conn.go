@@ -222,7 +222,16 @@ func (c *Conn) SendParameterStatus(name, value string) error {
 
 // SendCommandComplete buffers a CommandComplete.
 func (c *Conn) SendCommandComplete(tag string) error {
-	return c.Send(&pgproto3.CommandComplete{CommandTag: []byte(tag)})
+	if c.err != nil {
+		return c.err
+	}
+	c.out = append(c.out, 'C')
+	c.out = binary.BigEndian.AppendUint32(c.out, uint32(len(tag)+5))
+	c.out = append(append(c.out, tag...), 0)
+	if len(c.out) >= bufferSize {
+		return c.Flush()
+	}
+	return nil
 }
 
 // Err is why nothing more can be written to the client, nil if nothing failed yet.
