@@ -80,7 +80,7 @@ func (i *insertion) prepare() error {
 	if onConflict := i.stmt.OnConflictClause; onConflict != nil && i.distributed() {
 		key := i.table.Columns[i.table.DistColumn].Name
 		for _, t := range onConflict.TargetList {
-			if t.GetResTarget().GetName() == key {
+			if target := t.GetResTarget(); target.GetName() == key && !isExcluded(target.Val, key) {
 				return sql.Unsupported("modifying the distribution column is not supported",
 					"Column "+sql.QuoteIdentifier(key)+" decides which shard of "+sql.QuoteIdentifier(i.table.Name)+" holds a row.", "")
 			}
@@ -151,6 +151,13 @@ func (i *insertion) prepare() error {
 	}
 	i.stmt.Override = 1 // OVERRIDING_NOT_SET: shards have no identity columns
 	return nil
+}
+
+// isExcluded tells whether an expression is excluded.column. Every unique key has the distribution column, so where two rows meet
+// theirs are equal.
+func isExcluded(e *sql.Node, column string) bool {
+	names := sql.Strings(e.GetColumnRef().GetFields())
+	return len(names) == 2 && names[0] == "excluded" && names[1] == column
 }
 
 // withoutWith puts the WITH queries of the INSERT itself in their places: its source, ON CONFLICT and RETURNING.

@@ -14,6 +14,55 @@ func setsColumn(update *sql.UpdateStmt, column string) bool {
 	return false
 }
 
+// dropUnchangedKey leaves out an assignment of the distribution column that changes nothing: to itself, or to the constant that
+// WHERE ties it to, as clients write that save whole rows.
+func (p *planner) dropUnchangedKey(update *sql.UpdateStmt, table *catalog.Relation) {
+	if len(update.TargetList) < 2 || update.WithClause != nil {
+		return
+	}
+	b, err := p.bindSelect(sql.Select(nil, append([]*sql.Node{sql.TableNode(update.Relation)}, update.FromClause...), update.WhereClause), nil)
+	if err != nil {
+		return
+	}
+	key := columnID{b.rels[0], table.DistColumn}
+	c := p.classesOf(b, b.where, nil)
+	for i, item := range update.TargetList {
+		target := item.GetResTarget()
+		if target.Name != table.Columns[table.DistColumn].Name || len(target.Indirection) > 0 {
+			continue
+		}
+		id, isColumn := b.column(target.Val)
+		unchanged := isColumn && id == key
+		if v, ok := p.constant(target.Val, key.typ()); ok && !isColumn {
+			for _, tied := range c.values[c.root(key)] {
+				unchanged = unchanged || p.sameConstant(v, tied)
+			}
+		}
+		if unchanged {
+			update.TargetList = append(update.TargetList[:i:i], update.TargetList[i+1:]...)
+			p.rewritten = true
+			return
+		}
+	}
+}
+
+// sameConstant tells whether two values are equal whatever is bound to the statement. What that takes of its literals becomes part
+// of the plan.
+func (p *planner) sameConstant(a, b Value) bool {
+	if a.Kind == ValueParam && b.Kind == ValueParam {
+		return a.Index == b.Index
+	}
+	if a.Kind != ValueLiteral || b.Kind != ValueLiteral || a.Negative != b.Negative {
+		return false
+	}
+	la, lb := p.literals[a.Index], p.literals[b.Index]
+	if p.stmt.Text[la.Start:la.End] != p.stmt.Text[lb.Start:lb.End] {
+		return false
+	}
+	p.modifiers = append(p.modifiers, a.Index, b.Index)
+	return true
+}
+
 // moveRows plans an UPDATE of the distribution column: the rows are deleted where they are, returning what they are to become, and
 // inserted where they now belong, in one transaction.
 func (p *planner) moveRows(update *sql.UpdateStmt, table *catalog.Relation) (*Plan, error) {

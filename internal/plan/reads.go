@@ -30,15 +30,19 @@ func (p *planner) prepareTree(tree *sql.Node) (reads, error) {
 		return kind, err
 	}
 	if name := p.callsReader(tree); name != "" {
-		return kind, sql.Unsupported("function "+name+" reads distributed tables",
-			"Functions run on the coordinator, where distributed tables have no rows.",
-			"Run the function's statements from the client, or inline them into the query.")
+		return kind, errReader(name)
 	}
 	if err := p.refuseReplicatedWith(tree); err != nil {
 		return kind, err
 	}
 	p.whole = sql.Clone(tree)
 	return kind, nil
+}
+
+func errReader(function string) error {
+	return sql.Unsupported("function "+function+" reads distributed tables",
+		"Functions run on the coordinator, where distributed tables have no rows.",
+		"Run the function's statements from the client, or inline them into the query.")
 }
 
 // readsShardsBelow tells whether a tree whose tables are marked names a distributed one.
@@ -264,6 +268,9 @@ func (p *planner) expandView(n *sql.Node, v *sql.RangeVar, view *catalog.Relatio
 	kind, err := p.prepareBelow(query, withNames(query), inner)
 	if err != nil {
 		return kind, err
+	}
+	if name := p.callsReader(query); name != "" {
+		return kind, errReader(name)
 	}
 	if kind == readsCoordinator {
 		p.plan.Tables, p.rewritten = p.plan.Tables[:tables], intermediate

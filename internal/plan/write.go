@@ -79,8 +79,11 @@ func (p *planner) changeStatement() (*Plan, error) {
 	case table.Kind == catalog.Reference:
 		return p.changeWith(table, relation)
 	}
-	if update != nil && setsColumn(update, table.Columns[table.DistColumn].Name) {
-		return p.moveRows(update, table)
+	if update != nil {
+		p.dropUnchangedKey(update, table)
+		if setsColumn(update, table.Columns[table.DistColumn].Name) {
+			return p.moveRows(update, table)
+		}
 	}
 	return p.changeShards(table, relation)
 }
