@@ -21,7 +21,7 @@ type planner struct {
 	filters       map[*rel]int   // how many conditions concern a FROM item alone
 	ownFilters    map[*rel][]*sql.Node
 	readsTime     bool      // readTimeOnce has run
-	modifiers     []int     // literals in type modifiers
+	modifiers     []int     // literals whose values are part of the plan although it has slots for them
 	whole         *sql.Node // the statement as its tables were marked, before anything moved
 	nested        bool      // planning a data-modifying WITH query
 	moved         bool      // a part of the statement runs before the rest
