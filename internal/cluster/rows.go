@@ -240,7 +240,7 @@ func (o *operation) gather(ctx context.Context, d *definition, shards []shardGro
 		if err != nil {
 			return err
 		}
-		if err := o.exec(ctx, "DROP TRIGGER IF EXISTS trunkline_shell ON "+d.qualified()); err != nil {
+		if err := o.exec(ctx, fmt.Sprintf("SELECT trunkline_internal.open_shell(%s::regclass)", sql.QuoteLiteral(d.qualified()))); err != nil {
 			return err
 		}
 		for _, s := range shards {

@@ -245,11 +245,30 @@ func (s *session) ready(ctx context.Context) error {
 
 // report tells the client of a statement's error, and makes the open block a failed one.
 func (s *session) report(err error) {
+	if exec.IsStale(err) {
+		err = s.outdated(err)
+	}
 	s.tx.Fail()
 	if cause := context.Cause(s.context); cause == errCancelled || cause == errDeadlock {
 		err = cause // whatever was interrupted, say connecting to a node
 	}
 	s.client.SendError(err, "")
+}
+
+// outdated gives the error of a statement that was planned for tables as they are no more and could not be planned again, because a
+// block was open or rows were out: the client may try the whole again. If the tables are as they were when it was planned, the
+// statement itself is at fault (a function of the user's reads a shell).
+func (s *session) outdated(err error) error {
+	used := s.env.Snapshot
+	s.definitionsChanged()
+	now, failure := s.server.watcher.Refresh(s.context)
+	if failure != nil || used == nil || now.Fingerprint == used.Fingerprint {
+		return err
+	}
+	return &sql.Error{
+		Code: "40001", Message: "could not serialize access due to a concurrent change of how a table is distributed",
+		Detail: err.Error(), Hint: "The transaction might succeed if retried.",
+	}
 }
 
 // async passes on what nodes send by themselves.

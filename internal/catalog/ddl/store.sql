@@ -42,7 +42,7 @@ END $$;
 -- colocation group) or a single-shard table. The first table of a group gets the shard groups' ids as its shards' ids.
 -- A shell has no rows of its own. Whoever writes to one, because it planned while the table was still local or because it is no
 -- gateway, is told so; actions of foreign keys find nothing there and do no harm.
--- Nor does a gateway that has a COPY of no rows checked, which it announces by trunkline.checking.
+-- Nor does a gateway that has a COPY of no rows checked, or moves a table's rows, which it announces by trunkline.checking.
 CREATE OR REPLACE FUNCTION trunkline_internal.refuse_shell() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF pg_trigger_depth() = 1 AND current_setting('trunkline.checking', true) IS DISTINCT FROM 'on' THEN
@@ -50,6 +50,19 @@ BEGIN
       MESSAGE = format('table "%s" is distributed', TG_TABLE_NAME), HINT = 'Connect through a gateway to write to it.';
   END IF;
   RETURN NULL;
+END $$;
+
+-- Nor may anybody read a shell, who would find it empty. PostgreSQL has no triggers for reading, but while it plans a statement, with
+-- its locks taken, it evaluates what is constant in the expressions of a table's extended statistics. Each shell has statistics that
+-- call this function. Utility statements, which the gateway has all nodes carry out, and actions of foreign keys are let through.
+CREATE OR REPLACE FUNCTION trunkline_internal.refuse_reading(shell oid) RETURNS int LANGUAGE plpgsql IMMUTABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF pg_trigger_depth() = 0 AND current_setting('trunkline.checking', true) IS DISTINCT FROM 'on'
+     AND current_query() !~* '^(\s|/\*([^*]|\*[^/])*\*/|--[^\n]*\n)*(alter|analy[sz]e|autovacuum|cluster|comment|create\s+(unique\s+)?(index|statistics|trigger)|drop|reindex|truncate|vacuum)\M' THEN
+    RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', CONSTRAINT = 'trunkline_shell',
+      MESSAGE = format('table "%s" is distributed', (SELECT relname FROM pg_class WHERE oid = shell)), HINT = 'Connect through a gateway to read it.';
+  END IF;
+  RETURN 0;
 END $$;
 
 -- Blocks on several nodes that wait, as gateways tell one another to find deadlocks (txn/deadlock.go). What is lost in a crash is
@@ -71,6 +84,16 @@ BEGIN
   PERFORM set_config('allow_system_table_mods', 'on', true);
   UPDATE pg_trigger SET tgisinternal = true WHERE tgrelid = table_name AND tgname = 'trunkline_shell';
   PERFORM set_config('allow_system_table_mods', 'off', true);
+  EXECUTE format('CREATE STATISTICS trunkline_internal.%I ON (trunkline_internal.refuse_reading(%s) + 0) FROM %s', 'shell_' || table_name, table_name, table_name::regclass);
+END $$;
+
+CREATE OR REPLACE FUNCTION trunkline_internal.open_shell(table_name oid) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM trunkline_internal.check_owner(table_name);
+  IF EXISTS (SELECT FROM pg_trigger WHERE tgrelid = table_name AND tgname = 'trunkline_shell') THEN
+    EXECUTE format('DROP TRIGGER trunkline_shell ON %s', table_name::regclass);
+  END IF;
+  EXECUTE format('DROP STATISTICS IF EXISTS trunkline_internal.%I', 'shell_' || table_name);
 END $$;
 
 CREATE OR REPLACE FUNCTION trunkline_internal.add_table(table_name oid, column_name text, colocation int) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -91,6 +114,7 @@ BEGIN
     RETURN;
   END IF;
   PERFORM trunkline_internal.guard_shell(table_name);
+  PERFORM set_config('trunkline.checking', 'on', true); -- the rest of this transaction moves the rows, and knows
   first := NOT EXISTS (SELECT FROM trunkline.pg_dist_shard s JOIN trunkline.shard_group g ON g.shardgroupid = s.shardid WHERE g.colocationid = colocation);
   WITH shard AS (
     INSERT INTO trunkline.pg_dist_shard (logicalrelid, shardid, shardminvalue, shardmaxvalue)
@@ -109,9 +133,7 @@ DECLARE
   colocation int;
 BEGIN
   PERFORM trunkline_internal.check_owner(table_name);
-  IF EXISTS (SELECT FROM pg_trigger WHERE tgrelid = table_name AND tgname = 'trunkline_shell') THEN
-    EXECUTE format('DROP TRIGGER trunkline_shell ON %s', table_name::regclass);
-  END IF;
+  PERFORM trunkline_internal.open_shell(table_name);
   DELETE FROM trunkline.pg_dist_placement WHERE shardid IN (SELECT shardid FROM trunkline.pg_dist_shard WHERE logicalrelid = table_name);
   DELETE FROM trunkline.pg_dist_shard WHERE logicalrelid = table_name;
   DELETE FROM trunkline.pg_dist_partition WHERE logicalrelid = table_name RETURNING colocationid INTO colocation;
