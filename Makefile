@@ -4,6 +4,7 @@ GO ?= go
 PACKAGES ?= ./...
 # How long each fuzz target runs, and how long the tests may take.
 FUZZTIME ?= 30s
+FUZZSEED ?= $(shell date +%s)
 TIMEOUT ?= 30m
 
 .DEFAULT_GOAL := build
@@ -39,10 +40,11 @@ bench: postgres build
 microbench: postgres
 	$(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout $(TIMEOUT) $(PACKAGES)
 
-## fuzz: run every fuzz target for FUZZTIME
+## fuzz: run every fuzz target, and generated SQL against plain PostgreSQL, for FUZZTIME each
 .PHONY: fuzz
 fuzz: postgres
 	scripts/fuzz.sh $(FUZZTIME)
+	TRUNKLINE_FUZZ_TIME=$(FUZZTIME) TRUNKLINE_FUZZ_SEED=$(FUZZSEED) $(GO) test -v -count=1 -timeout 24h -run '^TestRandom' ./internal/difftest
 
 ## lint: formatting, vet, staticcheck
 .PHONY: lint

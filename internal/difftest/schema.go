@@ -1,0 +1,133 @@
+package difftest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+)
+
+// valueType is a type of the generator's columns and expressions.
+type valueType byte
+
+const (
+	typeInt valueType = iota
+	typeText
+	typeBool
+	typeNum // always of scale 2, so that equal values look equal
+	typeTime
+	typeFloat // multiples of 0.25, so that sums do not depend on the order of addition
+	typeArray
+	typeJSON
+	typeCount // the number of types
+)
+
+// sqlName is how a type is written in a cast.
+func (t valueType) sqlName() string {
+	return [...]string{"int", "text", "boolean", "numeric(12,2)", "timestamptz", "float8", "int[]", "jsonb"}[t]
+}
+
+// column is a column of all the generator's tables: they have the same ones and differ in how they are spread.
+type column struct {
+	name string
+	typ  valueType
+}
+
+var columns = []column{{"id", typeInt}, {"k", typeInt}, {"a", typeInt}, {"b", typeText}, {"f", typeBool}, {"n", typeNum}, {"t", typeTime},
+	{"x", typeFloat}, {"r", typeArray}, {"j", typeJSON}}
+
+// table is one of the generator's tables.
+type table struct {
+	name       string
+	key        string   // distribution column, "" for others
+	notNull    []string // columns
+	unique     []string // primary key
+	distribute string   // what makes it what it is
+	rows       int
+}
+
+// tables are three co-located ones, two that are not, two reference tables and a local one. In each, id is unique.
+var tables = []table{
+	{name: "d1", key: "k", unique: []string{"k", "id"}, rows: 26, distribute: "SELECT create_distributed_table('d1', 'k', shard_count => 6)"},
+	{name: "d2", key: "k", notNull: []string{"k"}, rows: 22, distribute: "SELECT create_distributed_table('d2', 'k', colocate_with => 'd1')"},
+	{name: "d3", key: "k", unique: []string{"k"}, rows: 9, distribute: "SELECT create_distributed_table('d3', 'k', colocate_with => 'd1')"},
+	{name: "x1", key: "b", notNull: []string{"b"}, rows: 20, distribute: "SELECT create_distributed_table('x1', 'b', shard_count => 4)"},
+	{name: "x2", key: "a", notNull: []string{"a"}, rows: 18, distribute: "SELECT create_distributed_table('x2', 'a', shard_count => 5, colocate_with => 'none')"},
+	{name: "r1", unique: []string{"id"}, rows: 8, distribute: "SELECT create_reference_table('r1')"},
+	{name: "r2", rows: 12, distribute: "SELECT create_reference_table('r2')"},
+	{name: "l1", unique: []string{"id"}, rows: 10},
+}
+
+func (t *table) create() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "CREATE TABLE %s (id int NOT NULL, k int, a int DEFAULT 7, b text DEFAULT 'dflt', f boolean, n numeric(12,2), t timestamptz, x float8, r int[], j jsonb", t.name)
+	if len(t.unique) > 0 {
+		fmt.Fprintf(&b, ", PRIMARY KEY (%s)", strings.Join(t.unique, ", "))
+	}
+	b.WriteByte(')')
+	for _, c := range t.notNull {
+		fmt.Fprintf(&b, "; ALTER TABLE %s ALTER %s SET NOT NULL", t.name, c)
+	}
+	return b.String()
+}
+
+// isSet tells whether a column cannot be NULL.
+func (t *table) isSet(name string) bool {
+	for _, c := range append(append([]string{"id"}, t.notNull...), t.unique...) {
+		if c == name {
+			return true
+		}
+	}
+	return false
+}
+
+// fill makes the INSERT of a table's first rows: few distinct values, some far more frequent than others, NULLs and duplicates.
+func (t *table) fill(seed uint64) string {
+	rng := rand.New(rand.NewPCG(seed, uint64(t.name[0])<<8|uint64(t.name[1])))
+	var rows []string
+	for i := range t.rows {
+		var values []string
+		for _, c := range columns {
+			v := ""
+			switch {
+			case c.name == "id":
+				v = fmt.Sprint(i + 1)
+			case c.name == "k" && t.name == "d3":
+				v = fmt.Sprint(i + 1)
+			case !t.isSet(c.name) && rng.IntN(6) == 0:
+				v = "NULL"
+			default:
+				n := rng.IntN(12)
+				if rng.IntN(3) == 0 {
+					n = 1
+				}
+				v = constantOf(c.typ, n)
+			}
+			values = append(values, v)
+		}
+		rows = append(rows, "("+strings.Join(values, ", ")+")")
+	}
+	return "INSERT INTO " + t.name + " VALUES " + strings.Join(rows, ",\n")
+}
+
+// constants are the values that tables and statements share, so that conditions meet rows.
+var constants = [typeCount][]string{
+	typeInt:   {"0", "1", "2", "3", "4", "5", "6", "7", "8", "-1", "12", "100"},
+	typeText:  {"''", "'a'", "'b'", "'B'", "'ab'", "'it''s'", "'zz'", "'a b'", "'ä'", "'0'", "'%'", "'x_y'"},
+	typeBool:  {"true", "false"},
+	typeNum:   {"0.00", "1.50", "2.25", "-1.50", "10.00", "3.00", "0.25", "7.75", "100.00", "4.00", "-0.50", "1.00"},
+	typeTime:  {"'2020-01-01 00:00:00+00'", "'2021-06-15 12:30:00+00'", "'2022-02-28 23:59:59+00'", "'2020-01-01 01:00:00+00'", "'2019-12-31 00:00:00+00'", "'2024-02-29 00:00:00+00'"},
+	typeFloat: {"0.25", "1.5", "-2.75", "4", "100.5", "0.75", "2.5", "3"},
+	typeArray: {"'{}'", "'{1}'", "'{1,2}'", "'{2,1,NULL}'", "'{5,6,7}'", "'{NULL}'"},
+	typeJSON:  {`'{"a": 1}'`, `'{"a": 2, "b": "x"}'`, `'[1, 2]'`, `'null'`, `'"s"'`, `'{}'`, `'{"a": null}'`, `'7'`},
+}
+
+func constantOf(t valueType, n int) string {
+	v := constants[t][n%len(constants[t])]
+	switch t {
+	case typeTime, typeArray, typeJSON:
+		v += "::" + t.sqlName()
+	case typeNum:
+		v = "(" + v + ")"
+	}
+	return v
+}
