@@ -40,10 +40,15 @@ func router(ctx context.Context, l *lab, r *report) error {
 	return nil
 }
 
-// tpcb measures pgbench's TPC-B-like transaction: five statements and a commit, over several nodes unless by chance all rows are on one.
+// tpcb measures transactions: pgbench's simple update, which is of one shard group since accounts and history are co-located, and
+// its TPC-B-like one, which is of several nodes unless by chance all its rows are on one.
 func tpcb(ctx context.Context, l *lab, r *report) error {
-	line, err := l.compare(ctx, "TPC-B transaction, simple", true, 0, "-M", "simple", "-b", "tpcb-like")
+	line, err := l.compare(ctx, "one-node transaction, simple", true, 0, "-M", "simple", "-b", "simple-update")
 	if err != nil {
+		return err
+	}
+	r.add(line)
+	if line, err = l.compare(ctx, "TPC-B transaction, simple", true, 0, "-M", "simple", "-b", "tpcb-like"); err != nil {
 		return err
 	}
 	line.remark = "commits are by two-phase commit where rows of both workers changed; branches are few, so clients wait for each other."
