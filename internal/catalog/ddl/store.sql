@@ -52,18 +52,9 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- Nor may anybody read a shell, who would find it empty. PostgreSQL has no triggers for reading, but while it plans a statement, with
--- its locks taken, it evaluates what is constant in the expressions of a table's extended statistics. Each shell has statistics that
--- call this function. Utility statements, which the gateway has all nodes carry out, and actions of foreign keys are let through.
-CREATE OR REPLACE FUNCTION trunkline_internal.refuse_reading(shell oid) RETURNS int LANGUAGE plpgsql IMMUTABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  IF pg_trigger_depth() = 0 AND current_setting('trunkline.checking', true) IS DISTINCT FROM 'on'
-     AND current_query() !~* '^(\s|/\*([^*]|\*[^/])*\*/|--[^\n]*\n)*(alter|analy[sz]e|autovacuum|cluster|comment|create\s+(unique\s+)?(index|statistics|trigger)|drop|reindex|truncate|vacuum)\M' THEN
-    RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', CONSTRAINT = 'trunkline_shell',
-      MESSAGE = format('table "%s" is distributed', (SELECT relname FROM pg_class WHERE oid = shell)), HINT = 'Connect through a gateway to read it.';
-  END IF;
-  RETURN 0;
-END $$;
+-- Reads of a shell are not refused: whatever PostgreSQL evaluates when a table is read (policies, extended statistics) shows in \d and
+-- in dumps, and a shell is to look as the user made the table. A gateway refreshes its catalog before it answers a statement that
+-- distributes a table.
 
 -- Blocks on several nodes that wait, as gateways tell one another to find deadlocks (txn/deadlock.go). What is lost in a crash is
 -- written again.
@@ -84,7 +75,6 @@ BEGIN
   PERFORM set_config('allow_system_table_mods', 'on', true);
   UPDATE pg_trigger SET tgisinternal = true WHERE tgrelid = table_name AND tgname = 'trunkline_shell';
   PERFORM set_config('allow_system_table_mods', 'off', true);
-  EXECUTE format('CREATE STATISTICS trunkline_internal.%I ON (trunkline_internal.refuse_reading(%s) + 0) FROM %s', 'shell_' || table_name, table_name, table_name::regclass);
 END $$;
 
 CREATE OR REPLACE FUNCTION trunkline_internal.open_shell(table_name oid) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -93,7 +83,6 @@ BEGIN
   IF EXISTS (SELECT FROM pg_trigger WHERE tgrelid = table_name AND tgname = 'trunkline_shell') THEN
     EXECUTE format('DROP TRIGGER trunkline_shell ON %s', table_name::regclass);
   END IF;
-  EXECUTE format('DROP STATISTICS IF EXISTS trunkline_internal.%I', 'shell_' || table_name);
 END $$;
 
 CREATE OR REPLACE FUNCTION trunkline_internal.add_table(table_name oid, column_name text, colocation int) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -97,7 +97,7 @@ SELECT json_build_object(
       'owner', pg_get_userbyid(s.stxowner),
       'comment', obj_description(s.oid, 'pg_statistic_ext')
     ) ORDER BY s.oid)
-    FROM pg_statistic_ext s JOIN pg_namespace sn ON sn.oid = s.stxnamespace WHERE s.stxrelid = c.oid AND sn.nspname <> 'trunkline_internal'),
+    FROM pg_statistic_ext s JOIN pg_namespace sn ON sn.oid = s.stxnamespace WHERE s.stxrelid = c.oid),
   'policies', (SELECT json_agg(json_build_object(
       'name', p.polname,
       'permissive', p.polpermissive,
