@@ -45,7 +45,17 @@ func (im *Intermediate) appendSQL(dst []byte, at place) ([]byte, error) {
 		return append(dst, " WHERE false)"...), nil
 	}
 	if table, ok := im.tables[at.node]; ok {
-		dst = append(dst, "(SELECT * FROM "...)
+		dst = append(dst, "(SELECT "...)
+		for i, name := range im.Names {
+			if i > 0 {
+				dst = append(dst, ", "...)
+			}
+			dst = append(dst, 'c')
+			dst = appendInt(dst, int64(i+1))
+			dst = append(dst, " AS "...)
+			dst = appendIdentifier(dst, name)
+		}
+		dst = append(dst, " FROM "...)
 		dst = append(dst, table...)
 		return append(dst, ')'), nil
 	}

@@ -33,14 +33,15 @@ func (x *execution) ship(ctx context.Context, l *lane) error {
 	return nil
 }
 
-// copyTo makes a temporary table and fills it with the rows.
+// copyTo makes a temporary table and fills it with the rows. Its columns are numbered, as results may have several of one name.
 func (im *Intermediate) copyTo(ctx context.Context, c *backend.Conn, table string) error {
-	create := []byte("DROP TABLE IF EXISTS " + table + "; CREATE TEMPORARY TABLE " + table[len("pg_temp."):] + " (")
-	for i, name := range im.Names {
+	create := []byte("CREATE TEMPORARY TABLE " + table[len("pg_temp."):] + " (")
+	for i := range im.Names {
 		if i > 0 {
 			create = append(create, ", "...)
 		}
-		create = appendIdentifier(create, name)
+		create = append(create, 'c')
+		create = appendInt(create, int64(i+1))
 		create = append(create, ' ')
 		create = append(create, im.Types[i]...)
 	}
