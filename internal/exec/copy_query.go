@@ -173,7 +173,12 @@ func (out *copyOut) finished(ctx context.Context, rows *Spool) (string, error) {
 	if err := im.copyTo(ctx, conn, table); err != nil {
 		return "", err
 	}
-	tag, err := copyOn(ctx, conn, out.copyOf("SELECT * FROM "+table, out.options.all), out.client)
+	im.tables = map[int32]string{catalog.CoordinatorGroup: table}
+	query, err := im.appendSQL([]byte("SELECT * FROM "), place{node: catalog.CoordinatorGroup})
+	if err != nil {
+		return "", err
+	}
+	tag, err := copyOn(ctx, conn, out.copyOf(string(query)+" _", out.options.all), out.client)
 	if conn.Err() == nil {
 		if _, failed := conn.Exec(ctx, "DROP TABLE "+table); err == nil {
 			err = failed
