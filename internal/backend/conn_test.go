@@ -192,40 +192,89 @@ func TestRecurs(t *testing.T) {
 	}
 }
 
+// contexts are the ways to make a context that can be cancelled.
+var contexts = map[string]func(context.Context) (context.Context, context.CancelFunc){
+	"plain": context.WithCancel,
+	"watched": func(parent context.Context) (context.Context, context.CancelFunc) {
+		ctx, cancel := context.WithCancel(parent)
+		return backend.Watched(ctx), cancel
+	},
+	"below watched": func(parent context.Context) (context.Context, context.CancelFunc) {
+		return context.WithCancel(backend.Watched(parent))
+	},
+}
+
 func TestCancelByContext(t *testing.T) {
-	c := connect(t)
+	for name, withCancel := range contexts {
+		t.Run(name, func(t *testing.T) {
+			c := connect(t)
+			ctx, cancel := withCancel(t.Context())
+			c.SendQuery("SELECT pg_sleep(60)")
+			if err := c.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			cancel()
+			_, err := c.Collect(ctx)
+			wantCode(t, err, "57014")
+			if got := one(t, c, "SELECT 1"); got != "1" {
+				t.Fatal(got)
+			}
+		})
+	}
+}
+
+// Several connections that wait under one context are all cancelled.
+func TestCancelSeveral(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	c.SendQuery("SELECT pg_sleep(60)")
-	if err := c.Flush(); err != nil {
-		t.Fatal(err)
+	ctx = backend.Watched(ctx)
+	var conns []*backend.Conn
+	for range 3 {
+		c := connect(t)
+		conns = append(conns, c)
+		if _, err := c.Exec(ctx, "SELECT 1"); err != nil {
+			t.Fatal(err)
+		}
+		c.SendQuery("SELECT pg_sleep(60)")
+		if err := c.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	failures := make(chan error)
+	for _, c := range conns {
+		go func() {
+			_, err := c.Collect(ctx)
+			failures <- err
+		}()
 	}
 	cancel()
-	_, err := c.Collect(ctx)
-	wantCode(t, err, "57014")
-	if got := one(t, c, "SELECT 1"); got != "1" {
-		t.Fatal(got)
+	for range conns {
+		wantCode(t, <-failures, "57014")
 	}
 }
 
 // The end of a statement's context must not hit a later statement, however close they come.
 func TestCancelHitsNoLaterStatement(t *testing.T) {
-	c := connect(t)
-	for range 2000 {
-		ctx, cancel := context.WithCancel(t.Context())
-		if _, err := c.Exec(ctx, "SELECT 1"); err != nil {
-			t.Fatal(err)
-		}
-		go cancel()
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	run(t, c, "SELECT 1")
-	if _, err := c.Exec(ctx, "SELECT 1"); err != nil {
-		t.Fatal(err)
-	}
-	cancel()
-	for range 20 {
-		_, err := c.Exec(ctx, "SELECT pg_sleep(60)")
-		wantCode(t, err, "57014")
+	for name, withCancel := range contexts {
+		t.Run(name, func(t *testing.T) {
+			c := connect(t)
+			for range 1000 {
+				ctx, cancel := withCancel(t.Context())
+				if _, err := c.Exec(ctx, "SELECT 1"); err != nil {
+					t.Fatal(err)
+				}
+				go cancel()
+			}
+			ctx, cancel := withCancel(t.Context())
+			run(t, c, "SELECT 1")
+			if _, err := c.Exec(ctx, "SELECT 1"); err != nil {
+				t.Fatal(err)
+			}
+			cancel()
+			for range 20 {
+				_, err := c.Exec(ctx, "SELECT pg_sleep(60)")
+				wantCode(t, err, "57014")
+			}
+		})
 	}
 }
 

@@ -18,7 +18,8 @@ type watch struct {
 	asked   atomic.Bool // a cancel request was sent in this context
 
 	ctx     context.Context
-	release func() bool
+	scope   *scope      // of ctx, if it has one
+	release func() bool // if it has none
 	fired   sync.WaitGroup // counts the canceller of ctx, from start until it has ended or has been prevented
 }
 
@@ -35,7 +36,12 @@ func (w *watch) start(ctx context.Context, c *Conn) {
 		w.ctx = ctx
 		if ctx.Done() != nil {
 			w.fired.Add(1)
-			w.release = context.AfterFunc(ctx, c.onCancel)
+			if s, ok := ctx.Value(scopeKey{}).(*scope); ok && s.ctx == ctx {
+				w.scope = s
+				s.add(c)
+			} else {
+				w.release = context.AfterFunc(ctx, c.onCancel)
+			}
 		}
 	}
 	w.running.Store(len(c.units) > 0)
@@ -44,10 +50,16 @@ func (w *watch) start(ctx context.Context, c *Conn) {
 // stop waits for cancel requests on their way, which could otherwise hit a later statement.
 func (w *watch) stop(c *Conn) {
 	w.ctx = nil
-	if w.release == nil {
+	var prevented bool
+	switch {
+	case w.scope != nil:
+		prevented = w.scope.remove(c)
+	case w.release != nil:
+		prevented = w.release()
+	default:
 		return
 	}
-	if w.release() {
+	if prevented {
 		w.fired.Done()
 	} else {
 		w.fired.Wait()
@@ -56,7 +68,7 @@ func (w *watch) stop(c *Conn) {
 		}
 		w.asking.Store(false)
 	}
-	w.release = nil
+	w.scope, w.release = nil, nil
 }
 
 // cancel runs when the context has ended: it asks the node to cancel the running statement, again if the request came before the

@@ -95,6 +95,7 @@ func (s *session) welcome(ctx context.Context) error {
 func (s *session) renew(parent context.Context) {
 	s.mu.Lock()
 	s.context, s.stop = context.WithCancelCause(parent)
+	s.context = backend.Watched(s.context)
 	s.mu.Unlock()
 }
 
