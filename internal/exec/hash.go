@@ -17,9 +17,22 @@ type Hashes struct {
 	known map[hashKey]int32
 }
 
+// hashKey is all that a hash depends on. What a text means as a date or time depends on settings, and their defaults on the user.
 type hashKey struct {
-	key  catalog.Key
-	text string
+	key     catalog.Key
+	text    string
+	reading string
+}
+
+// reading names the settings by which the session's texts are read.
+func (x *execution) reading() string {
+	settings := x.env.Tx.Settings()
+	names := x.env.Tx.Identity().User
+	for _, name := range []string{"timezone", "datestyle", "intervalstyle"} {
+		value, _ := settings.Get(name)
+		names += "\x00" + value
+	}
+	return names
 }
 
 const (
@@ -34,9 +47,10 @@ func NewHashes() *Hashes { return &Hashes{known: map[hashKey]int32{}} }
 func (h *Hashes) ask(ctx context.Context, x *execution, key catalog.Key, texts []string) ([]int32, error) {
 	hashes := make([]int32, len(texts))
 	var missing []int
+	reading := x.reading()
 	h.mu.Lock()
 	for i, text := range texts {
-		if hash, ok := h.known[hashKey{key, text}]; ok && !x.env.ForeignEncoding {
+		if hash, ok := h.known[hashKey{key, text, reading}]; ok && !x.env.ForeignEncoding {
 			hashes[i] = hash
 		} else {
 			missing = append(missing, i)
@@ -79,7 +93,7 @@ func (h *Hashes) ask(ctx context.Context, x *execution, key catalog.Key, texts [
 			clear(h.known)
 		}
 		if len(texts[i]) <= maxHashText && !x.env.ForeignEncoding {
-			h.known[hashKey{key, texts[i]}] = int32(hash)
+			h.known[hashKey{key, texts[i], reading}] = int32(hash)
 		}
 	}
 	return hashes, nil

@@ -29,6 +29,9 @@ func (x *execution) prune(ctx context.Context, p *plan.Pruning) ([]catalog.Shard
 	}
 	var picked []int
 	for i := range p.Keys {
+		if x.unreachable(c, &p.Keys[i]) {
+			continue
+		}
 		hashes, err := x.hashes(ctx, x.key(c, false), &p.Keys[i])
 		if err != nil {
 			return nil, err
@@ -51,6 +54,17 @@ func (x *execution) prune(ctx context.Context, p *plan.Pruning) ([]catalog.Shard
 		groups[i] = c.Groups[at]
 	}
 	return groups, nil
+}
+
+// unreachable tells whether a constant is an integer beyond the column's type: PostgreSQL compares the two as wider integers, and no
+// value of the column is equal.
+func (x *execution) unreachable(c *catalog.Colocation, v *plan.Value) bool {
+	column := baseType(x.snapshot, c.TypeOID)
+	if v.Kind != plan.ValueLiteral || !isInteger(column) || x.bind.Literals[v.Index].Kind == sql.LiteralString {
+		return false
+	}
+	n, err := strconv.ParseInt(x.literal(v), 10, 64)
+	return err == nil && !fitsInteger(n, column)
 }
 
 // anyGroup picks a shard group on a node that the transaction has joined already, if there is one.
