@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/cluster/ddl"
@@ -63,6 +64,9 @@ func (p *propagation) alterTable(ctx context.Context, tree *sql.Node, n *sql.Alt
 		return err
 	}
 	if err := p.validate(ctx, after); err != nil {
+		return err
+	}
+	if err := p.guardShells(ctx, after); err != nil {
 		return err
 	}
 	work, err := p.alterStatements(ctx, tree, n, t, before, after)
@@ -187,8 +191,6 @@ func (p *propagation) alterStatements(ctx context.Context, tree *sql.Node, n *sq
 		case sql.AlterAddIdentity, sql.AlterSetIdentity, sql.AlterDropIdentity, sql.AlterEnableRule, sql.AlterEnableAlwaysRule,
 			sql.AlterEnableReplicaRule, sql.AlterDisableRule:
 			continue // shards have none
-		case sql.AlterEnableTrig, sql.AlterEnableAlwaysTrig, sql.AlterEnableReplicaTrig, sql.AlterDisableTrig:
-			continue
 		}
 		kept = append(kept, node)
 	}
@@ -355,10 +357,11 @@ func (p *propagation) drawValues(ctx context.Context, t *target, d *definition, 
 			if err != nil {
 				return err
 			}
-			err = run(ctx, conn, fmt.Sprintf(`UPDATE %s t SET %s = v.value FROM (SELECT ctid AS place, row_number() OVER () AS n FROM %s) r,
+			update := fmt.Sprintf(`UPDATE %s t SET %s = v.value FROM (SELECT ctid AS place, row_number() OVER () AS n FROM %s) r,
 				ROWS FROM (pg_catalog.unnest(%s::%s[])) WITH ORDINALITY v (value, n) WHERE v.n = r.n AND t.ctid = r.place`,
-				shard, sql.QuoteIdentifier(c.Name), shard, sql.QuoteLiteral(drawn[0].text(0)), c.Type))
-			if err != nil {
+				shard, sql.QuoteIdentifier(c.Name), shard, sql.QuoteLiteral(drawn[0].text(0)), c.Type)
+			off, on := silencing(shard, leaf.Triggers) // ADD COLUMN fires none
+			if err := run(ctx, conn, strings.Join(append(append(off, update), on...), ";\n")); err != nil {
 				return p.inUsersNames(err)
 			}
 		}

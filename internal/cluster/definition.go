@@ -38,7 +38,7 @@ type definition struct {
 	Indexes          []index
 	Statistics       []statistics
 	Policies         []policy
-	Triggers         []string
+	Triggers         []trigger
 	Rules            []string
 	Publications     []string
 }

@@ -115,13 +115,19 @@ func (o *operation) distribute(ctx context.Context, tree []*definition, key *col
 	if err != nil {
 		return err
 	}
-	if err := o.onShards(ctx, shards, script); err != nil {
+	if err := functionMissing(o.onShards(ctx, shards, script)); err != nil {
+		return err
+	}
+	if err := o.checkTriggerFunctions(ctx); err != nil {
+		return err
+	}
+	if err := o.guardShards(ctx, tree, key.Name, colocation); err != nil {
 		return err
 	}
 	return o.emptyShells(ctx, tree[0].OID)
 }
 
-// finishing is what tables need once their rows are in: indexes, constraints, comments, rights.
+// finishing is what tables need once their rows are in: indexes, constraints, comments, triggers, rights.
 func (o *operation) finishing(ctx context.Context, g *generator, tree []*definition) (ddl.Template, error) {
 	conn, err := o.coordinator(ctx)
 	if err != nil {
@@ -141,6 +147,13 @@ func (o *operation) finishing(ctx context.Context, g *generator, tree []*definit
 	}
 	for _, d := range tree {
 		made, err := g.foreignKeys(d)
+		if err != nil {
+			return ddl.Template{}, err
+		}
+		statements = append(statements, made...)
+	}
+	for _, d := range tree {
+		made, err := g.triggers(d)
 		if err != nil {
 			return ddl.Template{}, err
 		}
@@ -208,7 +221,7 @@ func (o *operation) checkColumnTypes(ctx context.Context, d *definition) error {
 		return sql.Unsupported(fmt.Sprintf("cannot distribute table %q", d.Name),
 			fmt.Sprintf("Column %q has the row type of a table, which other nodes do not have.", rows[0].text(0)), "Use a composite type made with CREATE TYPE.")
 	}
-	return nil
+	return o.ensureTypes(ctx, d)
 }
 
 // chooseColocation finds or makes the colocation group that a call asks for.
@@ -377,6 +390,9 @@ func createReferenceTable(o *operation, ctx context.Context, args struct {
 		return nil, err
 	}
 	if err := o.copyReferenceTable(ctx, d, groups); err != nil {
+		return nil, err
+	}
+	if err := o.checkTriggerFunctions(ctx); err != nil {
 		return nil, err
 	}
 	return void(), nil

@@ -94,10 +94,11 @@ SELECT 'column', a.attnum_::text || a.attname || ' ' || format_type(a.atttypid, 
 FROM (SELECT *, row_number() OVER (ORDER BY attnum) AS attnum_ FROM pg_attribute WHERE attrelid = '%s'::regclass AND attnum > 0 AND NOT attisdropped) a
 UNION ALL SELECT 'default', a.attname || ' ' || pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
 WHERE d.adrelid = '%s'::regclass AND pg_get_expr(d.adbin, d.adrelid) !~ 'nextval'
-UNION ALL SELECT 'constraint', conname || ' ' || regexp_replace(pg_get_constraintdef(oid), 'REFERENCES \S*\.', 'REFERENCES ') || convalidated FROM pg_constraint WHERE conrelid = '%s'::regclass AND contype <> 't'
+UNION ALL SELECT 'constraint', conname || ' ' || regexp_replace(pg_get_constraintdef(oid), 'REFERENCES \S*\.', 'REFERENCES ') || convalidated FROM pg_constraint WHERE conrelid = '%s'::regclass AND contype <> 't' AND conname <> 'trunkline_shard'
 UNION ALL SELECT 'index', regexp_replace(pg_get_indexdef(indexrelid), '( ON (ONLY )?\S*?)_\d+\.', '\1.') || indisreplident || indisclustered FROM pg_index WHERE indrelid = '%s'::regclass
 UNION ALL SELECT 'statistics', stxname || stxkind::text FROM pg_statistic_ext WHERE stxrelid = '%s'::regclass AND stxnamespace::regnamespace::text <> 'trunkline_internal'
 UNION ALL SELECT 'policy', polname || polcmd::text || regexp_replace(coalesce(pg_get_expr(polqual, polrelid), ''), 'public_\d+\.', '') FROM pg_policy WHERE polrelid = '%s'::regclass
+UNION ALL SELECT 'trigger', regexp_replace(pg_get_triggerdef(oid), ' ON \S*\.', ' ON ') || tgenabled::text || coalesce(obj_description(oid, 'pg_trigger'), '') || (tgparentid <> 0) FROM pg_trigger WHERE tgrelid = '%s'::regclass AND NOT tgisinternal
 UNION ALL SELECT 'class', relname || relpersistence::text || relrowsecurity || relforcerowsecurity || relreplident::text || coalesce(reloptions::text, '') || pg_get_userbyid(relowner) || coalesce(relacl::text, '') || coalesce(obj_description(oid, 'pg_class'), '')
 FROM pg_class WHERE oid = '%s'::regclass`
 

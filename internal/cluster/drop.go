@@ -140,7 +140,7 @@ func (p *propagation) dropFromTable(ctx context.Context, tree *sql.Node, n *sql.
 	if err := p.own(ctx); err != nil {
 		return err
 	}
-	if t == nil || !t.spread || n.RemoveType != sql.ObjectPolicy {
+	if t == nil || !t.spread || n.RemoveType == sql.ObjectRule {
 		return nil
 	}
 	n.Objects = []*sql.Node{listOf(schemaFor(t.table, t.schema), t.name, names[len(names)-1])}

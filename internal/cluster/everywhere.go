@@ -55,6 +55,11 @@ func (p *propagation) everywhere(ctx context.Context, tree *sql.Node) error {
 	if err := p.own(ctx); err != nil {
 		return err
 	}
+	if tree.GetCreateFunctionStmt() != nil {
+		if err := p.checkTriggerFunctions(ctx); err != nil {
+			return err
+		}
+	}
 	return p.verbatim(ctx, text, missing)
 }
 
@@ -145,7 +150,7 @@ func (p *propagation) rename(ctx context.Context, tree *sql.Node, n *sql.RenameS
 		return p.inShardSchemas(ctx, old, tree)
 	case sql.ObjectStatistics:
 		return p.statisticsObject(ctx, tree, n.Object)
-	case sql.ObjectTrigger, sql.ObjectRule:
+	case sql.ObjectRule:
 		return p.own(ctx)
 	case sql.ObjectAttribute:
 		return p.everywhere(ctx, tree)
@@ -260,7 +265,7 @@ func (p *propagation) comment(ctx context.Context, tree *sql.Node, n *sql.Commen
 	if err := p.own(ctx); err != nil {
 		return err
 	}
-	if t == nil || !t.spread || n.Objtype == sql.ObjectTrigger || n.Objtype == sql.ObjectRule {
+	if t == nil || !t.spread || n.Objtype == sql.ObjectRule {
 		return nil
 	}
 	n.Object = listOf(append([]string{schemaFor(t.table, t.schema), t.name}, names[len(relation):]...)...)

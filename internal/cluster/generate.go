@@ -112,7 +112,7 @@ func (g *generator) columnSettings(d *definition, c column) []string {
 	return statements
 }
 
-// finish adds, once the rows are in, all that belongs to the table except its foreign keys and its owner's and others' rights.
+// finish adds, once the rows are in, all that belongs to the table except its foreign keys, triggers and its owner's and others' rights.
 func (g *generator) finish(d *definition) ([]string, error) {
 	var statements []string
 	add := func(format string, args ...any) { statements = append(statements, fmt.Sprintf(format, args...)) }

@@ -63,6 +63,7 @@ func (p *propagation) distributePartition(ctx context.Context, parent *target, c
 			return err
 		}
 	}
+	ownTriggers(tree) // attaching clones the others
 	bound := tree[0].PartitionBound
 	// While its shards are made it stands alone; they are attached once they have their own indexes, which PostgreSQL then takes
 	// for the parent's.
@@ -78,7 +79,10 @@ func (p *propagation) distributePartition(ctx context.Context, parent *target, c
 	if err := p.distribute(ctx, tree, tree[0].column(key.Name), hash, parent.table.colocation); err != nil {
 		return err
 	}
-	return p.attachShards(ctx, above, tree[0], bound)
+	if err := p.attachShards(ctx, above, tree[0], bound); err != nil {
+		return err
+	}
+	return p.guardPartition(ctx, &target{oid: child}, parent)
 }
 
 func (p *propagation) attachShards(ctx context.Context, parent, child *definition, bound string) error {
@@ -136,7 +140,10 @@ func (p *propagation) alterPartitions(ctx context.Context, tree *sql.Node, n *sq
 	}
 	parent.requalify(n.Relation)
 	child.requalify(command.Name)
-	return true, p.outTree(ctx, parent.table, tree)
+	if err := p.outTree(ctx, parent.table, tree); err != nil || cmd.Subtype != sql.AlterAttachPartition {
+		return true, err
+	}
+	return true, p.guardPartition(ctx, child, parent)
 }
 
 func (p *propagation) columnName(ctx context.Context, oid uint32, number int) string {

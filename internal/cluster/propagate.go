@@ -82,7 +82,7 @@ func (p *propagation) carryOut(ctx context.Context) error {
 	case *sql.NodeVacuum:
 		return p.analyze(ctx, tree, n.VacuumStmt)
 	case *sql.NodeCreateTrigger:
-		return p.refuseOn(ctx, n.CreateTrigStmt.Relation, "triggers")
+		return p.createTrigger(ctx, n.CreateTrigStmt)
 	case *sql.NodeRule:
 		return p.refuseOn(ctx, n.RuleStmt.Relation, "rules")
 	case *sql.NodeSecLabel:

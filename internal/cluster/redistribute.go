@@ -184,7 +184,7 @@ func (o *operation) bringBack(ctx context.Context, oids []uint32, tables map[uin
 			if err != nil {
 				return err
 			}
-			if err := o.gather(ctx, d, shards); err != nil {
+			if err := o.withoutTriggers(ctx, d, func() error { return o.gather(ctx, d, shards) }); err != nil {
 				return err
 			}
 		}

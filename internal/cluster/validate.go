@@ -55,12 +55,17 @@ func mayDistribute(d *definition, reference bool) error {
 		return refuse("It takes part in table inheritance.", "")
 	case d.OfType:
 		return refuse("It is a typed table.", "")
-	case len(d.Triggers) > 0:
-		return refuse(fmt.Sprintf("It has the trigger %q.", d.Triggers[0]), "Drop the trigger, and do its work in the application or in constraints.")
+	case reference && len(d.Triggers) > 0:
+		return refuse(fmt.Sprintf("It has the trigger %q.", d.Triggers[0].Name), "Drop the trigger, and do its work in the application or in constraints.")
 	case len(d.Rules) > 0:
 		return refuse(fmt.Sprintf("It has the rule %q.", d.Rules[0]), "Drop the rule.")
 	case len(d.Publications) > 0:
 		return refuse(fmt.Sprintf("It is part of the publication %q, which would see no more changes.", d.Publications[0]), "Take the table out of the publication.")
+	}
+	for _, t := range d.Triggers {
+		if err := mayFireOnShards(d, t); err != nil {
+			return err
+		}
 	}
 	for _, i := range d.Indexes {
 		if !i.Valid && d.Kind != "p" {

@@ -22,6 +22,7 @@ type (
 	PartitionCmd    = pg.PartitionCmd
 	VacuumRelation  = pg.VacuumRelation
 	CreateStatsStmt = pg.CreateStatsStmt
+	CreateTrigStmt  = pg.CreateTrigStmt
 	VacuumStmt      = pg.VacuumStmt
 
 	ObjectType     = pg.ObjectType

@@ -46,6 +46,27 @@ BEGIN
   END LOOP;
 END $$;
 
+-- Makes a shard refuse rows that belong to another one: a trigger may have given them another value of the distribution column than
+-- they were routed by. For anybody who may create triggers on the table.
+CREATE OR REPLACE FUNCTION trunkline_internal.refuse_row(table_name text) RETURNS bool LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = pg_catalog.format('a trigger of distributed table "%s" changed the distribution column of a row', table_name),
+    DETAIL = 'The row belongs to another shard now.', HINT = 'Give the distribution column its final value in the statement.';
+END $$;
+
+CREATE OR REPLACE FUNCTION trunkline_internal.guard_shard(shard regclass, distribution_column text, hash_function text, lowest int, highest int) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  hash text[] := parse_ident(hash_function);
+BEGIN
+  IF NOT has_table_privilege(session_user, shard, 'TRIGGER') THEN
+    RAISE insufficient_privilege USING MESSAGE = format('permission denied for table %s', (SELECT relname FROM pg_class WHERE oid = shard));
+  END IF;
+  IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = shard AND conname = 'trunkline_shard') THEN
+    EXECUTE format('ALTER TABLE ONLY %s ADD CONSTRAINT trunkline_shard CHECK (%I.%I(%I) BETWEEN %s AND %s OR trunkline_internal.refuse_row(%L)) NOT VALID',
+      shard, hash[1], hash[2], distribution_column, lowest, highest, (SELECT relname FROM pg_class WHERE oid = shard));
+  END IF;
+END $$;
+
 -- Drops a shard schema in which nothing is left, for anybody who may create tables in it.
 CREATE OR REPLACE FUNCTION trunkline_internal.drop_shard_schema(shard_schema text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -108,7 +108,19 @@ SELECT json_build_object(
       'comment', obj_description(p.oid, 'pg_policy')
     ) ORDER BY p.oid)
     FROM pg_policy p WHERE p.polrelid = c.oid),
-  'triggers', (SELECT json_agg(t.tgname ORDER BY t.tgname) FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgparentid = 0),
+  'triggers', (SELECT json_agg(json_build_object(
+      'oid', t.oid::bigint,
+      'parent', t.tgparentid::bigint,
+      'name', t.tgname,
+      'definition', pg_get_triggerdef(t.oid),
+      'row', t.tgtype & 1 <> 0,
+      'before', t.tgtype & 2 <> 0,
+      'transition', coalesce(t.tgoldtable, t.tgnewtable) IS NOT NULL,
+      'from', t.tgconstrrelid::bigint,
+      'enabled', t.tgenabled,
+      'comment', obj_description(t.oid, 'pg_trigger')
+    ) ORDER BY t.tgname)
+    FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal),
   'rules', (SELECT json_agg(r.rulename ORDER BY r.rulename) FROM pg_rewrite r WHERE r.ev_class = c.oid),
   'publications', (SELECT json_agg(p.pubname) FROM pg_publication_rel pr JOIN pg_publication p ON p.oid = pr.prpubid WHERE pr.prrelid = c.oid)
 )
