@@ -75,7 +75,16 @@ func (p *planner) aggregate(b *block, pruning Pruning) (g *Gather, ok bool, err 
 	replace(final.TargetList)
 	replace(final.SortClause)
 	replace(final.WindowClause)
+	for _, item := range final.GroupClause {
+		p.writeOutPositions(b, item)
+	}
 	replace(final.GroupClause)
+	for _, item := range final.DistinctClause {
+		if item.GetNode() != nil && !isPosition(item) {
+			item.Node = sql.Clone(p.resolveSortItem(b, item)).Node
+			replace([]*sql.Node{item})
+		}
+	}
 	if final.HavingClause != nil {
 		c.replace(final.HavingClause, &extra)
 	}
@@ -98,6 +107,17 @@ func (p *planner) aggregate(b *block, pruning Pruning) (g *Gather, ok bool, err 
 	}
 	g, err = c.finish(worker, final, pruning, "partial aggregates of each task")
 	return g, true, err
+}
+
+// writeOutPositions puts output columns' expressions in place of their numbers in an item of GROUP BY.
+func (p *planner) writeOutPositions(b *block, item *sql.Node) {
+	if i, ok := position(item); ok && i < len(b.outputs) {
+		item.Node = sql.Clone(b.outputs[i].expr).Node
+		return
+	}
+	for _, inner := range append(item.GetGroupingSet().GetContent(), item.GetRowExpr().GetArgs()...) {
+		p.writeOutPositions(b, inner)
+	}
 }
 
 func (c *combiner) contains(list []*sql.Node, e *sql.Node) bool {

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"slices"
+
 	"github.com/trunkline/trunkline/internal/sql"
 	"google.golang.org/protobuf/proto"
 )
@@ -428,9 +430,29 @@ func (p *planner) distinct(b *block, pruning Pruning) (*Gather, *blocker, error)
 }
 
 // sameExpr tells whether two expressions of a block mean the same: they are written alike once each column is written with its
-// table's name.
+// table's name. If different literals of the text had to be equal for that, their values become part of the plan.
 func (p *planner) sameExpr(b *block, x, y *sql.Node) bool {
-	return sql.Equal(x, y) || sql.Equal(b.qualified(x), b.qualified(y))
+	if !sql.Equal(x, y) && !sql.Equal(b.qualified(x), b.qualified(y)) {
+		return false
+	}
+	if in, other := p.literalsIn(x), p.literalsIn(y); !slices.Equal(in, other) {
+		p.modifiers = append(append(p.modifiers, in...), other...)
+	}
+	return true
+}
+
+// literalsIn lists the literals of the text that stand in an expression.
+func (p *planner) literalsIn(e *sql.Node) []int {
+	var found []int
+	sql.Walk(e, func(m proto.Message) bool {
+		if n, ok := m.(*sql.Node); ok && n.GetAConst() != nil {
+			if index, _, ok := p.literalAt(n.GetAConst().Location); ok {
+				found = append(found, index)
+			}
+		}
+		return true
+	})
+	return found
 }
 
 // qualified writes the columns of an expression with their tables' names.

@@ -72,7 +72,15 @@ func (c *combiner) replaceRaw(e *sql.Node, outputNames bool) {
 				return false
 			}
 			if names[len(names)-1] == "*" {
-				c.failed = true // rel.* inside an expression: a row of unknown shape
+				// rel.* inside an expression is the row as one value
+				if len(names) != 2 {
+					c.failed = true
+					return false
+				}
+				if r, _ := c.b.lookupRel(names[0]); r != nil {
+					r.wholeRow = true
+				}
+				n.Node = c.column(sql.Column(names[0])).Node
 				return false
 			}
 			n.Node = c.column(n).Node
