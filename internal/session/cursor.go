@@ -2,9 +2,11 @@ package session
 
 import (
 	"context"
+	"errors"
 	"math"
 	"strconv"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/exec"
@@ -18,10 +20,52 @@ type cursor struct {
 	binary   bool
 	forward  bool // NO SCROLL
 	hold     bool
-	position int64 // 0 before the first row, n at row n, Len()+1 after the last
+	portal   *portal // the portal of the extended protocol that this is a view of
+	formats  []int16 // of a portal's columns
+	position int64   // 0 before the first row, n at row n, Len()+1 after the last
+	failure  error   // what ended the query before its end; it is raised when a FETCH comes to it
 }
 
 func (c *cursor) close() { c.rows.Close() }
+
+// runs tells whether a session keeps something to fetch from under a name: a cursor, or a portal of the extended protocol.
+func (s *session) runs(name string) bool {
+	if s.cursors[name] != nil {
+		return true
+	}
+	p := s.portals[name]
+	return name != "" && p != nil && p.prepared.entry != nil && s.rowDescription(p.prepared.entry, nil) != nil
+}
+
+// cursorNamed gives the cursor of a name. SQL may fetch from portals of the extended protocol as well.
+func (s *session) cursorNamed(ctx context.Context, name string) (*cursor, error) {
+	if c := s.cursors[name]; c != nil {
+		return c, nil
+	}
+	p := s.portals[name]
+	if !p.started {
+		p.started = true
+		p.kept = exec.NewSpool(0)
+		if err := s.runPortal(ctx, p, spoolSink{p.kept}); err != nil {
+			return nil, err
+		}
+	}
+	if p.kept == nil {
+		p.kept = exec.NewSpool(0) // all its rows have been sent
+	}
+	c := &cursor{rows: p.kept, fields: s.portalFields(p), forward: true, portal: p, formats: p.resultFormats}
+	c.binary = exec.AnyBinary(p.resultFormats)
+	c.position = p.next
+	return c, nil
+}
+
+// portalFields describes the rows of a portal.
+func (s *session) portalFields(p *portal) []pgproto3.FieldDescription {
+	if fields, ok := s.heldFields(p.prepared.entry); ok {
+		return fields
+	}
+	return p.prepared.entry.prepared.Fields
+}
 
 // Bits of DeclareCursorStmt.Options (parsenodes.h).
 const (
@@ -34,7 +78,7 @@ const (
 func (s *session) cursorSQL(ctx context.Context, e *entry, bind *exec.Bind, out exec.RowWriter) (string, error) {
 	switch e.kind {
 	case kindDeclare:
-		return "DECLARE CURSOR", s.declare(ctx, e.stmt)
+		return "DECLARE CURSOR", s.declare(ctx, e, bind)
 	case kindFetch:
 		return s.fetch(ctx, e.stmt, bind, out)
 	}
@@ -53,13 +97,18 @@ func (s *session) cursorSQL(ctx context.Context, e *entry, bind *exec.Bind, out 
 		}
 		return "CLOSE CURSOR ALL", nil
 	}
-	s.cursors[name].close()
-	delete(s.cursors, name)
+	if c := s.cursors[name]; c != nil {
+		c.close()
+		delete(s.cursors, name)
+	} else if p := s.portals[name]; p != nil {
+		p.close()
+		delete(s.portals, name)
+	}
 	return "CLOSE CURSOR", nil
 }
 
-func (s *session) declare(ctx context.Context, stmt sql.Statement) error {
-	n := stmt.Tree.GetDeclareCursorStmt()
+func (s *session) declare(ctx context.Context, e *entry, bound *exec.Bind) error {
+	n := e.stmt.Tree.GetDeclareCursorStmt()
 	hold := n.Options&cursorHold != 0
 	if !s.tx.InBlock() && !hold {
 		return sql.Errorf("25P01", "DECLARE CURSOR can only be used in transaction blocks")
@@ -72,6 +121,9 @@ func (s *session) declare(ctx context.Context, stmt sql.Statement) error {
 		return err
 	}
 	p := &prepared{text: text}
+	if e.prepared != nil {
+		p.declared = e.prepared.Params
+	}
 	if err := s.plan(ctx, p); err != nil {
 		return err
 	}
@@ -82,11 +134,11 @@ func (s *session) declare(ctx context.Context, stmt sql.Statement) error {
 		rows: exec.NewSpool(0), fields: p.entry.prepared.Fields, hold: hold,
 		binary: n.Options&cursorBinary != 0, forward: n.Options&cursorNoScroll != 0,
 	}
-	bind := &exec.Bind{Text: text, Literals: p.literals}
+	bind := &exec.Bind{Text: text, Literals: p.literals, Params: bound.Params, ParamFormats: bound.ParamFormats}
 	if c.binary {
 		bind.ResultFormats = []int16{1}
 	}
-	if _, err := s.dispatch(ctx, p.entry, bind, spoolSink{c.rows}); err != nil {
+	if err := s.fill(ctx, c, p.entry, bind); err != nil {
 		c.close()
 		return err
 	}
@@ -97,20 +149,60 @@ func (s *session) declare(ctx context.Context, stmt sql.Statement) error {
 	return nil
 }
 
+// fill runs a cursor's query. In a block an error of its rows is kept, for the FETCH that comes to it: PostgreSQL computes no row
+// before that.
+func (s *session) fill(ctx context.Context, c *cursor, e *entry, bind *exec.Bind) error {
+	const mark = "trunkline_cursor"
+	guarded := s.tx.InBlock() && !s.tx.Implicit()
+	if guarded {
+		if err := s.tx.Savepoint(ctx, mark); err != nil {
+			return err
+		}
+	}
+	_, err := s.dispatch(ctx, e, bind, spoolSink{c.rows})
+	if !guarded {
+		return err
+	}
+	if err != nil {
+		var raised *pgconn.PgError
+		if !errors.As(err, &raised) || s.context.Err() != nil || s.gone(err) {
+			return err
+		}
+		c.failure = err
+		if err := s.tx.RollbackTo(ctx, mark); err != nil {
+			return err
+		}
+	}
+	return s.tx.Release(ctx, mark)
+}
+
 // fetch runs FETCH and MOVE (PostgreSQL manual, FETCH).
 func (s *session) fetch(ctx context.Context, stmt sql.Statement, bind *exec.Bind, out exec.RowWriter) (string, error) {
 	n := stmt.Tree.GetFetchStmt()
-	c := s.cursors[n.Portalname]
+	c, err := s.cursorNamed(ctx, n.Portalname)
+	if err != nil {
+		return "", err
+	}
 	first, count, step, err := c.move(n.Direction.String(), n.HowMany)
 	if err != nil {
 		return "", err
+	}
+	if c.failure != nil && c.position > c.rows.Len() {
+		return "", c.failure
+	}
+	if c.portal != nil {
+		c.portal.next = min(c.position, c.rows.Len())
 	}
 	verb := "FETCH "
 	if n.Ismove {
 		return "MOVE " + strconv.FormatInt(count, 10), nil
 	}
 	if c.binary && s.simple {
-		s.rows.reset(exec.RowDescription(c.fields, []int16{1}))
+		formats := []int16{1}
+		if c.portal != nil {
+			formats = c.formats
+		}
+		s.rows.reset(exec.RowDescription(c.fields, formats))
 	}
 	if !c.binary && exec.AnyBinary(bind.ResultFormats) {
 		rows := exec.NewSpool(0)

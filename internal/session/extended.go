@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 
 	"github.com/jackc/pgx/v5/pgproto3"
+	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/exec"
 	"github.com/trunkline/trunkline/internal/sql"
 )
@@ -333,11 +334,34 @@ func (s *session) describe(ctx context.Context, body []byte) error {
 	case 'P':
 		p := s.portals[name]
 		if p == nil {
-			return noPortal(name)
+			return s.describeSQLCursor(ctx, name)
 		}
 		return s.describeRows(p.prepared.entry, p.resultFormats)
 	}
 	return sql.Errorf("08P01", "invalid DESCRIBE message subtype %d", kind)
+}
+
+// describeSQLCursor describes the rows of a cursor that SQL declared: to the protocol it is a portal.
+func (s *session) describeSQLCursor(ctx context.Context, name string) error {
+	if c := s.cursors[name]; c != nil {
+		var formats []int16
+		if c.binary {
+			formats = []int16{1}
+		}
+		_, err := s.client.Write(exec.RowDescription(c.fields, formats))
+		return err
+	}
+	if name == "" || !s.tx.InBlock() && s.tx.Pinned() == nil {
+		return noPortal(name)
+	}
+	conn, release, err := s.tx.Borrow(ctx, catalog.CoordinatorGroup)
+	if err != nil {
+		return err
+	}
+	defer release()
+	conn.Send(&pgproto3.Describe{ObjectType: 'P', Name: name})
+	conn.Send(&pgproto3.Sync{})
+	return s.relay(ctx, conn)
 }
 
 func noPortal(name string) error {

@@ -159,6 +159,7 @@ func (s *session) make(ctx context.Context, stmt sql.Statement, snapshot *catalo
 	if scanned {
 		literals = append(literals, s.scanned.Literals...)
 	}
+	all, local := localTables(stmt, snapshot, s.settings.searchPath()) // before planning, which changes the tree
 	p, err := plan.Make(stmt, literals, snapshot, plan.Settings{SearchPath: s.settings.searchPath(), TempTables: s.catalog.temps})
 	if err != nil {
 		return nil, s.refusal(ctx, stmt, declared, err)
@@ -167,10 +168,14 @@ func (s *session) make(ctx context.Context, stmt sql.Statement, snapshot *catalo
 		text: stmt.Text, stmt: stmt, literals: literals, plan: p, verb: exec.Verb(stmt), kind: kindOf(stmt),
 		fingerprint: snapshot.Fingerprint, fixed: fixedLiterals(p, stmt.Text, literals),
 	}
+	e.readsLocal = readsLocal(stmt, p, all, local)
 	if _, utility := p.Root.(*plan.Utility); utility && !s.held(e) && (e.kind == kindFetch || e.kind == kindClose) {
 		e.plan = &plan.Plan{Root: &plan.Coordinator{}, ReturnsRows: true}
 	}
 	if s.held(e) { // a prepared statement or cursor of the session's own
+		if e.kind == kindDeclare && describe {
+			return e, s.describeCursor(ctx, e, declared)
+		}
 		return e, nil
 	}
 	if _, utility := p.Root.(*plan.Utility); (describe || !e.passThrough()) && (!utility || e.kind == kindExplain) {
@@ -187,6 +192,22 @@ func (s *session) make(ctx context.Context, stmt sql.Statement, snapshot *catalo
 		s.server.plans.add(string(s.key), e)
 	}
 	return e, nil
+}
+
+// describeCursor finds the parameters of a cursor's query.
+func (s *session) describeCursor(ctx context.Context, e *entry, declared []uint32) error {
+	text, err := sql.Deparse(e.stmt.Tree.GetDeclareCursorStmt().Query)
+	if err != nil {
+		return err
+	}
+	p := &prepared{text: text, declared: declared}
+	if err := s.plan(ctx, p); err != nil {
+		return err
+	}
+	if p.entry != nil && p.entry.prepared != nil {
+		e.prepared = &exec.Prepared{Plan: e.plan, Params: p.entry.prepared.Params}
+	}
+	return nil
 }
 
 // refusal gives PostgreSQL's own error for a statement that the planner refused, if the statement is wrong in its eyes too.

@@ -18,10 +18,10 @@ func (s *session) held(e *entry) bool {
 	case kindDeclare:
 		return !e.passThrough()
 	case kindFetch:
-		return s.cursors[e.stmt.Tree.GetFetchStmt().Portalname] != nil
+		return s.runs(e.stmt.Tree.GetFetchStmt().Portalname)
 	case kindClose:
 		name := e.stmt.Tree.GetClosePortalStmt().Portalname
-		return s.cursors[name] != nil || name == ""
+		return s.runs(name) || name == ""
 	case kindExplain:
 		return e.stmt.Tree.GetExplainStmt().Query.GetExecuteStmt() != nil
 	case kindShow:
@@ -43,6 +43,9 @@ func (s *session) heldFields(e *entry) (fields []pgproto3.FieldDescription, ok b
 		n := e.stmt.Tree.GetFetchStmt()
 		if c := s.cursors[n.Portalname]; c != nil && !n.Ismove {
 			return c.fields, true
+		}
+		if p := s.portals[n.Portalname]; p != nil && !n.Ismove && s.runs(n.Portalname) {
+			return s.portalFields(p), true
 		}
 	case kindShow:
 		if s.held(e) {
@@ -133,13 +136,20 @@ func (s *session) typeOIDs(ctx context.Context, stmt sql.Statement) ([]uint32, e
 		return nil, err
 	}
 	defer release()
+	unknown := map[int]bool{} // left open, as if they were not declared
+	for i, t := range types {
+		unknown[i] = strings.EqualFold(strings.TrimSpace(t), "unknown")
+	}
 	query := "SELECT NULL::" + strings.Join(types, ", NULL::")
 	_, fields, err := exec.Describe(ctx, conn, query, nil)
 	if err != nil {
 		return nil, err
 	}
 	var oids []uint32
-	for _, f := range fields {
+	for i, f := range fields {
+		if unknown[i] {
+			f.DataTypeOID = 0
+		}
 		oids = append(oids, f.DataTypeOID)
 	}
 	return oids, nil

@@ -100,6 +100,7 @@ func (t *settings) derive() {
 		path = t.defaultPath
 	}
 	t.setPath(path)
+	t.session.tx.SetImplicitBegin(t.session.beginText(nil))
 	standard, ok := t.value("standard_conforming_strings")
 	t.odd = ok && standard != "on"
 	t.session.env.Plain = t.plain()

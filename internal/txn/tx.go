@@ -1,6 +1,7 @@
 package txn
 
 import (
+	"cmp"
 	"context"
 	"strings"
 	"sync"
@@ -23,16 +24,17 @@ type Tx struct {
 	onNotice   func(*sql.Error)
 	onDeadlock func()
 
-	mu           sync.Mutex
-	settings     *backend.Settings
-	pinned       *backend.Conn // the session's own connection to the coordinator
-	begin        string        // the text that begins the block on each node; "" outside a block
-	implicit     bool
-	failed       bool // the gateway itself refused a statement of the block
-	participants []*participant
-	writes       []int32 // groups that were written to
-	log          []entry // what a node that joins must be told after BEGIN
-	entries      int     // id of the last entry
+	mu            sync.Mutex
+	settings      *backend.Settings
+	pinned        *backend.Conn // the session's own connection to the coordinator
+	begin         string        // the text that begins the block on each node; "" outside a block
+	implicit      bool
+	implicitBegin string // begin of an implicit block; "" for a plain BEGIN
+	failed        bool   // the gateway itself refused a statement of the block
+	participants  []*participant
+	writes        []int32 // groups that were written to
+	log           []entry // what a node that joins must be told after BEGIN
+	entries       int     // id of the last entry
 }
 
 // participant is a node that has joined the transaction block.
@@ -131,12 +133,20 @@ func (t *Tx) Begin(text string) {
 	t.implicit = false
 }
 
+// SetImplicitBegin gives the BEGIN of the blocks that the client does not ask for: with the session's defaults, which a node may learn
+// of only after its BEGIN.
+func (t *Tx) SetImplicitBegin(text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.implicitBegin = text
+}
+
 // BeginImplicit opens a block that the client did not ask for.
 func (t *Tx) BeginImplicit() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.begin == "" {
-		t.begin, t.implicit = "BEGIN", true
+		t.begin, t.implicit = cmp.Or(t.implicitBegin, "BEGIN"), true
 	}
 }
 
