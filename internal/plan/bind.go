@@ -63,21 +63,22 @@ type sublink struct {
 
 // block is one SELECT (or the query part of a write) with its FROM items bound to what they mean.
 type block struct {
-	parent     *block
-	sel        *sql.SelectStmt
-	from       []*fromNode
-	rels       []*rel
-	where      []*sql.Node // conjuncts
-	sublinks   []*sublink
-	left       *block // of a set operation
-	right      *block
-	ctes       map[string]*cte
-	withs      []*cte                // those of this level
-	merged     map[string][]columnID // columns merged by USING/NATURAL, by name; a FULL join's cannot be traced to one side
-	fullMerged map[string]bool
-	outputs    []output
-	outer      []columnID // columns of enclosing blocks that this block or one below it refers to
-	complex    bool       // something in it could not be bound: treated as reaching anything
+	parent       *block
+	sel          *sql.SelectStmt
+	from         []*fromNode
+	rels         []*rel
+	where        []*sql.Node // conjuncts
+	sublinks     []*sublink
+	left         *block // of a set operation
+	right        *block
+	ctes         map[string]*cte
+	withs        []*cte                // those of this level
+	merged       map[string][]columnID // columns merged by USING/NATURAL, by name; a FULL join's cannot be traced to one side
+	fullMerged   map[string]bool
+	outputs      []output
+	outer        []columnID // columns of enclosing blocks that this block or one below it refers to
+	unknownWidth bool       // it returns the fields of a composite value, which the planner does not count
+	complex      bool       // something in it could not be bound: treated as reaching anything
 }
 
 // cte is a WITH query that stays one: it reads no distributed rows, or is recursive.

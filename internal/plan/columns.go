@@ -214,7 +214,7 @@ func (p *planner) bindOutputs(b *block) {
 			continue
 		}
 		if rels, ok := b.star(target.Val); ok {
-			b.outputs = append(b.outputs, b.expand(rels, len(sql.Strings(target.Val.GetColumnRef().Fields)) == 1)...)
+			b.outputs = append(b.outputs, b.expand(rels, len(target.Val.GetColumnRef().GetFields()) == 1)...)
 			continue
 		}
 		o := output{name: target.Name, expr: target.Val, typ: p.exprType(b, target.Val)}
@@ -230,6 +230,18 @@ func (p *planner) bindOutputs(b *block) {
 
 // star tells which rels a "*" or "rel.*" stands for.
 func (b *block) star(e *sql.Node) ([]*rel, bool) {
+	if row := e.GetAIndirection(); row != nil && len(row.Indirection) == 1 && row.Indirection[0].GetAStar() != nil {
+		names := sql.Strings(row.Arg.GetColumnRef().GetFields())
+		if len(names) == 1 {
+			if _, column := b.lookupHere(names); !column {
+				if r, _ := b.lookupRel(names[0]); r != nil {
+					return []*rel{r}, true
+				}
+			}
+		}
+		b.complex, b.unknownWidth = true, true
+		return nil, false
+	}
 	ref := e.GetColumnRef()
 	if ref == nil {
 		return nil, false

@@ -113,6 +113,9 @@ func (i *insertion) prepare() error {
 		if err != nil {
 			return err
 		}
+		if b.unknownWidth {
+			return sql.Unsupported("the fields of a composite value cannot be inserted with .* here", "", "Name the fields one by one.")
+		}
 		width = len(b.outputs)
 	}
 	if len(i.stmt.Cols) == 0 {

@@ -169,11 +169,14 @@ func (i *insertion) withinShards(source *sql.SelectStmt) (*Plan, bool, error) {
 	return p.finish(g, p.rungOf(g)), true, nil
 }
 
+// lengthOne are the types whose bare names in SQL mean a length of one; the assignment casts to them well enough.
+var lengthOne = map[uint32]bool{bpcharOID: true, bitOID: true, charOID: true}
+
 // columnCast casts an expression to a column's type. Lengths of strings are left to the assignment, which complains where a cast
 // would cut off; precisions are applied, as the assignment would.
 func (p *planner) columnCast(e *sql.Node, c catalog.Column) *sql.Node {
 	t := p.catalog.Types[c.TypeOID]
-	if t == nil {
+	if t == nil || lengthOne[c.TypeOID] {
 		return e
 	}
 	cast := sql.Cast(e, t.Schema, t.Name)

@@ -175,11 +175,15 @@ func (p *planner) storeQuery(query *sql.SelectStmt, whole *sql.Node) (*Plan, err
 		if left.Op == sql.SetopNone {
 			into := left.IntoClause
 			left.IntoClause = nil
+			targets, err := p.typedOutputs(query)
+			if err != nil {
+				return nil, err
+			}
 			index, err := p.subplan(query, "the rows to be stored")
 			if err != nil {
 				return nil, err
 			}
-			stored := sql.Select([]*sql.Node{sql.Target("", sql.Star(""))}, []*sql.Node{p.readIntermediate(index, nil)}, nil)
+			stored := sql.Select(targets, []*sql.Node{p.readIntermediate(index, &sql.Alias{Aliasname: "rows"})}, nil)
 			if create := whole.GetCreateTableAsStmt(); create != nil {
 				create.Query = sql.SelectNode(stored)
 			} else {
@@ -193,6 +197,48 @@ func (p *planner) storeQuery(query *sql.SelectStmt, whole *sql.Node) (*Plan, err
 			return p.finish(&Coordinator{SQL: t}, RungRecursive), nil
 		}
 	}
+}
+
+// typedOutputs reads a query's columns from its intermediate result, named rows, with the lengths and precisions that they are
+// declared with: an intermediate result keeps types only.
+func (p *planner) typedOutputs(query *sql.SelectStmt) ([]*sql.Node, error) {
+	b, err := p.bindSelect(sql.Clone(query), nil)
+	if err != nil {
+		return nil, err
+	}
+	var targets []*sql.Node
+	names := map[string]bool{}
+	for _, o := range b.outputs {
+		column := sql.Column("rows", o.name)
+		if c := declaredColumn(b, o); c != nil && c.TypMod >= 0 && c.SQLType != "" {
+			column = castTo(column, c.SQLType)
+		}
+		targets = append(targets, sql.Target(o.name, column))
+		if names[o.name] {
+			b.complex = true
+		}
+		names[o.name] = true
+	}
+	if b.complex || len(targets) == 0 {
+		return []*sql.Node{sql.Target("", sql.Star(""))}, nil
+	}
+	return targets, nil
+}
+
+// declaredColumn finds the table's column that an output is, through subqueries, nil if it is none.
+func declaredColumn(b *block, o output) *catalog.Column {
+	for b.sel.Op == sql.SetopNone && o.col != nil && o.col.col >= 0 {
+		r := o.col.rel
+		switch {
+		case r.table != nil && o.col.col < len(r.table.Columns):
+			return &r.table.Columns[o.col.col]
+		case r.kind == relSubquery && o.col.col < len(r.block.outputs):
+			b, o = r.block, r.block.outputs[o.col.col]
+		default:
+			return nil
+		}
+	}
+	return nil
 }
 
 // leavesState tells whether a statement may leave something in its server session that later statements need: then the session

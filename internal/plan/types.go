@@ -17,6 +17,8 @@ const (
 	float8OID      = 701
 	moneyOID       = 790
 	bpcharOID      = 1042
+	bitOID         = 1560
+	charOID        = 18 // "char"
 	varcharOID     = 1043
 	dateOID        = 1082
 	timeOID        = 1083
