@@ -127,7 +127,11 @@ func (a Answer) String() string {
 				fmt.Fprintf(&b, "… %d rows in all\n", len(r.Rows))
 				break
 			}
-			b.WriteString(rowText(row) + "\n")
+			text := rowText(row)
+			if len(text) > 600 {
+				text = strings.ToValidUTF8(text[:600], "") + " …"
+			}
+			b.WriteString(text + "\n")
 		}
 		b.WriteString(r.Tag + "\n")
 	}

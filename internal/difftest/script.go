@@ -8,11 +8,24 @@ import (
 
 // Statement is one statement of a script, with how it is to be sent and compared.
 type Statement struct {
-	Line   int
-	SQL    string
-	How    Protocol
-	Params [][]byte
-	Rules  Rules
+	Line    int
+	Gateway bool // for the gateway only: it makes tables distributed
+	SQL     string
+	How     Protocol
+	Params  [][]byte
+	Rules   Rules
+}
+
+// Protocols are the ways in which a script's statement is worth sending: a query that has none prescribed, in all.
+func (s *Statement) Protocols() []Protocol {
+	word, _, _ := strings.Cut(strings.TrimLeft(s.SQL, "( "), " ")
+	switch {
+	case s.How != Simple || s.Params != nil || s.Gateway:
+		return []Protocol{s.How}
+	case word == "SELECT" || word == "VALUES" || word == "TABLE" || word == "WITH":
+		return []Protocol{Simple, Extended, Binary}
+	}
+	return []Protocol{Simple}
 }
 
 // ReadScript reads a file of statements. A statement ends with a semicolon at the end of a line, so that several may stand on one
@@ -37,6 +50,8 @@ func ReadScript(path string) ([]Statement, error) {
 				next.Rules.Floats = true
 			case "binary":
 				next.How = Binary
+			case "gateway":
+				next.Gateway = true
 			case "params":
 				next.How = Extended
 				for _, v := range strings.Split(rest, " | ") {
