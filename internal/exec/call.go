@@ -43,7 +43,8 @@ func (x *execution) clusterCall(ctx context.Context, op *plan.ClusterCall, out R
 			}
 		}
 	}
-	return x.single(ctx, catalog.CoordinatorGroup, op.SQL, place{}, x.rootFormats(nil), false, out)
+	// What the calls did may be committed by now, so a cancel request that comes late must not make an error of it.
+	return x.single(context.WithoutCancel(ctx), catalog.CoordinatorGroup, op.SQL, place{}, x.rootFormats(nil), false, out)
 }
 
 // take adds a call's rows.

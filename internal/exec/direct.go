@@ -21,6 +21,11 @@ func Direct(ctx context.Context, env *Env, c *backend.Conn, p *Prepared, bind *B
 	tag, wrote, err := direct(ctx, env, c, p, bind, name, known, out)
 	if err != nil && key != nil && stateOf(err) == "0A000" && !wrote && c.TxStatus() == 'I' {
 		// The table has changed since ("cached plan must not change result type"): prepare it anew.
+		if bind.Then != nil {
+			if _, err := c.Collect(ctx); err != nil {
+				return "", err
+			}
+		}
 		c.Unprepare(string(key))
 		name, known = c.Prepared(key)
 		tag, _, err = direct(ctx, env, c, p, bind, name, known, out)
@@ -48,6 +53,9 @@ func direct(ctx context.Context, env *Env, c *backend.Conn, p *Prepared, bind *B
 	m = append(m, 'E', 0, 0, 0, 9, 0, 0, 0, 0, 0, 'S', 0, 0, 0, 4)
 	c.SendRaw(m)
 	env.message = m
+	if bind.Then != nil {
+		bind.Then()
+	}
 	var failure error
 	seen := func(m backend.Message) backend.Verdict {
 		switch m.Type {

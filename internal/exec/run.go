@@ -53,9 +53,10 @@ type Bind struct {
 	ParamFormats  []int16 // as in a Bind message: none for all text, one for all, or one each
 	ResultFormats []int16 // likewise
 	Fields        []pgproto3.FieldDescription
-	Extended      bool // the client uses the extended protocol
-	Reuse         bool // the statement is likely to be run again: nodes are to prepare it under a name
-	Once          bool // whatever nodes have prepared is not to be used: it may not fit its tables any more
+	Then          func() // sends what the coordinator is to be asked after a statement that runs there as it is; nil for nothing
+	Extended      bool   // the client uses the extended protocol
+	Reuse         bool   // the statement is likely to be run again: nodes are to prepare it under a name
+	Once          bool   // whatever nodes have prepared is not to be used: it may not fit its tables any more
 }
 
 // RowWriter takes the rows of a result, as whole DataRow messages valid during the call. If it is an io.Writer as well, rows

@@ -18,6 +18,8 @@ type entry struct {
 	verb     string
 	kind     statementKind
 
+	readsLocal bool // it reads tables that might be distributed before it runs
+
 	fingerprint uint64   // of the catalog snapshot that it was planned for
 	fixed       []string // the literals that shaped the plan, in the order of plan.FixedLiterals
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/trunkline/trunkline/internal/exec"
 	"github.com/trunkline/trunkline/internal/plan"
 	"github.com/trunkline/trunkline/internal/sql"
+	"github.com/trunkline/trunkline/internal/wire"
 )
 
 // dispatch runs a planned statement and gives its command tag. Its rows go to out.
@@ -58,8 +59,20 @@ func (s *session) attempt(ctx context.Context, e *entry, bind *exec.Bind, out ex
 		if err != nil {
 			return "", err
 		}
+		defer release()
+		mark := s.client.Mark()
+		if s.toConfirm(e) {
+			bind.Then = func() { s.ask(conn) }
+		}
 		tag, err := exec.Direct(ctx, &s.env, conn, p, bind, out)
-		release()
+		if bind.Then != nil && conn.Err() == nil && s.client.Err() == nil {
+			bind.Then = nil
+			if err != nil {
+				conn.Collect(ctx) // which means nothing after an error
+			} else {
+				err = s.confirm(ctx, conn, e, bind.Text, func() bool { return s.takeBack(mark, out) })
+			}
+		}
 		if err == nil {
 			err = s.after(ctx, e)
 		}
@@ -70,11 +83,30 @@ func (s *session) attempt(ctx context.Context, e *entry, bind *exec.Bind, out ex
 			return "", err
 		}
 	}
+	mark := s.client.Mark()
 	tag, err := exec.Run(ctx, &s.env, p, bind, out)
+	if err == nil && s.toConfirm(e) && (!e.plan.Writes || s.tx.InBlock()) {
+		conn, release, failure := s.borrowCoordinator(ctx)
+		if failure != nil {
+			return "", failure
+		}
+		s.ask(conn)
+		err = s.confirm(ctx, conn, e, bind.Text, func() bool { return s.takeBack(mark, out) })
+		release()
+	}
 	if err == nil && e.plan.Sticky {
 		err = s.after(ctx, e)
 	}
 	return tag, err
+}
+
+// takeBack takes back the rows of a statement of the extended protocol, if that is still possible.
+func (s *session) takeBack(mark wire.Mark, out exec.RowWriter) bool {
+	if out != exec.RowWriter(&s.rows) || s.simple || !s.client.Rewind(mark) {
+		return false
+	}
+	s.rows.wrote = false
+	return true
 }
 
 // utility runs a statement that follows rules of its own.

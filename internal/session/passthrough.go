@@ -19,8 +19,27 @@ func (s *session) passThrough(ctx context.Context, e *entry, text string) error 
 		return err
 	}
 	defer release()
+	mark := s.client.Mark()
 	conn.SendQuery(text)
-	if err := s.relay(ctx, conn); err != nil {
+	confirm := s.toConfirm(e)
+	if !confirm {
+		if err := s.relay(ctx, conn); err != nil {
+			return err
+		}
+		return s.after(ctx, e)
+	}
+	s.ask(conn)
+	tag, err := s.relayHolding(ctx, conn, true)
+	if err != nil {
+		if conn.Err() == nil && s.client.Err() == nil {
+			conn.Collect(ctx) // which means nothing after an error
+		}
+		return err
+	}
+	if err := s.confirm(ctx, conn, e, text, func() bool { return s.client.Rewind(mark) }); err != nil {
+		return err
+	}
+	if err := s.client.SendCommandComplete(tag); err != nil {
 		return err
 	}
 	return s.after(ctx, e)
@@ -32,6 +51,9 @@ func (s *session) coordinatorFor(ctx context.Context, e *entry) (*backend.Conn, 
 		if err := s.facts(ctx, e.plan.Facts); err != nil {
 			return nil, nil, err
 		}
+	}
+	if e.plan.Writes && s.toConfirm(e) {
+		s.beginImplicit() // so that what was written can be undone
 	}
 	if e.plan.Sticky || e.kind == kindListen {
 		if _, err := s.tx.Pin(ctx); err != nil {
@@ -47,6 +69,12 @@ func (s *session) coordinatorFor(ctx context.Context, e *entry) (*backend.Conn, 
 
 // relay passes the answer of the coordinator on, up to ReadyForQuery, which is left out. It carries a COPY both ways.
 func (s *session) relay(ctx context.Context, conn *backend.Conn) error {
+	_, err := s.relayHolding(ctx, conn, false)
+	return err
+}
+
+// relayHolding is relay that can hold the command tag back.
+func (s *session) relayHolding(ctx context.Context, conn *backend.Conn, hold bool) (tag string, err error) {
 	var failure, copying error
 	for {
 		copyIn := false
@@ -54,6 +82,11 @@ func (s *session) relay(ctx context.Context, conn *backend.Conn) error {
 			switch m.Type {
 			case 'Z':
 				return backend.Drop
+			case 'C':
+				if hold {
+					tag = string(m.Body()[:max(len(m.Body())-1, 0)])
+					return backend.Drop
+				}
 			case 'E':
 				failure = backend.DecodeError(m)
 				return backend.Drop
@@ -65,16 +98,16 @@ func (s *session) relay(ctx context.Context, conn *backend.Conn) error {
 			return backend.Forward
 		})
 		if err != nil {
-			return err
+			return "", err
 		}
 		if !copyIn {
 			break
 		}
 		if copying = s.copyIn(ctx, conn); copying != nil {
-			return copying
+			return "", copying
 		}
 	}
-	return failure
+	return tag, failure
 }
 
 // copyIn sends the client's COPY data on to a node, which has asked for it.

@@ -266,10 +266,7 @@ func (s *session) outdated(err error) error {
 	if failure != nil || used == nil || now.Fingerprint == used.Fingerprint {
 		return err
 	}
-	return &sql.Error{
-		Code: "40001", Message: "could not serialize access due to a concurrent change of how a table is distributed",
-		Detail: err.Error(), Hint: "The transaction might succeed if retried.",
-	}
+	return concurrentChange(err.Error())
 }
 
 // async passes on what nodes send by themselves.

@@ -101,7 +101,7 @@ func (s *session) simpleOne(ctx context.Context, text string, scanned bool, offs
 	}
 	if e.passThrough() && !s.held(e) {
 		err := s.passThrough(ctx, e, text)
-		if !exec.IsShell(err) || s.tx.InBlock() {
+		if !exec.IsStale(err) || s.tx.InBlock() || exec.IsShell(err) && e.kind == kindCopy { // whose rows the client has sent already
 			return err
 		}
 		// The table was local when the statement was planned. Nothing has happened yet: once more with a new snapshot.

@@ -24,7 +24,9 @@ type Conn struct {
 	used int    // bytes of in that the last Message occupies
 	out  []byte // not yet written
 	err  error  // of the first failed write
-	max  int    // largest message, lower than the protocol's own limit while the client is a stranger
+
+	writes uint64 // to the socket
+	max    int    // largest message, lower than the protocol's own limit while the client is a stranger
 }
 
 // Message is one protocol message as the client sent it. Raw is the whole message, its type byte and length included, and is
@@ -169,7 +171,26 @@ func (c *Conn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// Mark is a place in what is written to the client.
+type Mark struct {
+	writes uint64
+	length int
+}
+
+// Mark gives the place at which the next Write goes on.
+func (c *Conn) Mark() Mark { return Mark{c.writes, len(c.out)} }
+
+// Rewind takes back what was written since a mark, and tells whether it could: nothing of it may have been flushed.
+func (c *Conn) Rewind(m Mark) bool {
+	if c.writes != m.writes || len(c.out) < m.length {
+		return false
+	}
+	c.out = c.out[:m.length]
+	return true
+}
+
 func (c *Conn) write(b []byte) (int, error) {
+	c.writes++
 	n, err := c.net.Write(b)
 	if err != nil && c.err == nil {
 		c.err = err
