@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/trunkline/trunkline/internal/catalog"
@@ -19,6 +20,10 @@ type prepared struct {
 	declared []uint32
 	named    bool
 	planKey  string // what planning depended on besides text and catalog
+
+	source     string // the client's text if rewrite has changed it, which happens anew before each use
+	definition string // the PREPARE that made it, if one did
+	made       time.Time
 }
 
 // portal is a bound statement, with the rows that the client has not fetched yet.
@@ -146,6 +151,7 @@ func (s *session) parse(ctx context.Context, body []byte) error {
 	if name == "" {
 		s.unnamed = nil
 	}
+	text = s.standard(text)
 	p := &prepared{text: text, declared: declared, named: name != ""}
 	if err := s.plan(ctx, p); err != nil {
 		return err
@@ -161,6 +167,18 @@ func (s *session) parse(ctx context.Context, body []byte) error {
 
 // plan finds the plan of a client's statement, for the catalog and settings as they are now.
 func (s *session) plan(ctx context.Context, p *prepared) error {
+	if p.made.IsZero() {
+		p.made = time.Now()
+	}
+	if mayNeedRewrite(p.text) {
+		changed, err := s.rewrite(ctx, p.text)
+		if err != nil {
+			return err
+		}
+		if changed != p.text {
+			p.source, p.text = p.text, changed
+		}
+	}
 	scanned := !s.settings.odd && sql.Scan(p.text, &s.scanned)
 	if scanned && s.scanned.Statements == 0 {
 		p.entry = nil
@@ -203,7 +221,9 @@ func (s *session) fresh(ctx context.Context, p *prepared) error {
 		return err
 	}
 	s.env.Snapshot = snapshot
-	if p.entry.fingerprint == snapshot.Fingerprint && p.planKey == unsafeString(s.settings.planKey) && !s.catalog.tempsStale {
+	if p.source != "" {
+		p.text = p.source
+	} else if p.entry.fingerprint == snapshot.Fingerprint && p.planKey == unsafeString(s.settings.planKey) && !s.catalog.tempsStale {
 		return nil
 	}
 	if p.entry.kind == kindTransaction || p.entry.kind == kindSet {

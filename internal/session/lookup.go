@@ -172,11 +172,6 @@ func (s *session) make(ctx context.Context, stmt sql.Statement, snapshot *catalo
 	if _, utility := p.Root.(*plan.Utility); utility && !s.held(e) && (e.kind == kindFetch || e.kind == kindClose) {
 		e.plan = &plan.Plan{Root: &plan.Coordinator{}, ReturnsRows: true}
 	}
-	if s.settings.odd && !e.passThrough() && e.kind == kindQuery && strings.Contains(stmt.Text, `\`) {
-		return nil, sql.Unsupported("backslashes in statements on distributed tables need standard_conforming_strings",
-			"With standard_conforming_strings off, the gateway and PostgreSQL would read the string constants differently.",
-			"Set standard_conforming_strings to on.")
-	}
 	if s.held(e) { // a prepared statement or cursor of the session's own
 		if e.kind == kindDeclare && describe {
 			return e, s.describeCursor(ctx, e, declared)

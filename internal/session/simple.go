@@ -12,6 +12,7 @@ import (
 // simpleQuery carries out a Query message: one statement or several.
 func (s *session) simpleQuery(ctx context.Context, text string) error {
 	s.unnamed = nil
+	text = s.standard(text)
 	scanned := !s.settings.odd && sql.Scan(text, &s.scanned)
 	var err error
 	switch {
@@ -38,6 +39,14 @@ func (s *session) simpleQuery(ctx context.Context, text string) error {
 		s.closePortals()
 	}
 	return s.ready(ctx)
+}
+
+// standard gives a client's text as it reads with standard_conforming_strings on, which the parser and the scanner go by.
+func (s *session) standard(text string) string {
+	if s.settings.odd {
+		return sql.StandardStrings(text)
+	}
+	return text
 }
 
 // gone tells whether an error is of the client's own connection, or the session's end.
@@ -90,6 +99,15 @@ func (s *session) simpleOne(ctx context.Context, text string, scanned bool, offs
 	if s.tx.Status() == 'E' {
 		if err := s.allowedInFailedBlock(text); err != nil {
 			return err
+		}
+	}
+	if mayNeedRewrite(text) {
+		changed, err := s.rewrite(ctx, text)
+		if err != nil {
+			return err
+		}
+		if changed != text {
+			text, scanned = changed, false
 		}
 	}
 	e, err := s.find(ctx, text, scanned, nil, false)
