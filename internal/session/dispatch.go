@@ -144,6 +144,9 @@ func (s *session) define(ctx context.Context, e *entry) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if e.stmt.Tree.GetLockStmt() != nil && !s.tx.InBlock() {
+		return "", sql.Errorf("25P01", "LOCK TABLE can only be used in transaction blocks")
+	}
 	tag, err := s.server.cluster.DDL(ctx, s.tx, snapshot, s.settings.searchPath(), e.stmt)
 	s.definitionsChanged()
 	return tag, err

@@ -90,7 +90,7 @@ func (s *session) prepareSQL(ctx context.Context, stmt sql.Statement) error {
 	if err != nil {
 		return err
 	}
-	p := &prepared{text: text, named: true}
+	p := &prepared{text: text, named: true, definition: stmt.Text}
 	if len(n.Argtypes) > 0 {
 		if p.declared, err = s.typeOIDs(ctx, stmt); err != nil {
 			return err

@@ -25,6 +25,9 @@ func (s *session) set(ctx context.Context, e *entry) (string, error) {
 		return "", err
 	}
 	defer release()
+	if name == "transaction snapshot" && s.tx.InBlock() && !s.catalog.foreign && len(n.Args) == 1 {
+		return s.importSnapshots(ctx, conn, constantText(n.Args[0]))
+	}
 	results, err := conn.Exec(ctx, e.text)
 	if err != nil {
 		return "", err
