@@ -221,7 +221,7 @@ func (o *operation) checkColumnTypes(ctx context.Context, d *definition) error {
 		return sql.Unsupported(fmt.Sprintf("cannot distribute table %q", d.Name),
 			fmt.Sprintf("Column %q has the row type of a table, which other nodes do not have.", rows[0].text(0)), "Use a composite type made with CREATE TYPE.")
 	}
-	return nil
+	return o.ensureTypes(ctx, d)
 }
 
 // chooseColocation finds or makes the colocation group that a call asks for.

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/trunkline/trunkline/internal/backend"
+	"github.com/trunkline/trunkline/internal/sql"
 )
 
 //go:embed sql/roles.sql
@@ -73,6 +75,45 @@ func (o *operation) copyObjects(ctx context.Context, group int32) error {
 		_, err := conn.Exec(ctx, after)
 		return err
 	})
+}
+
+// ensureTypes sees to it that all nodes have the types of a table's columns. Those that were made where the gateway does not see
+// it, as by a DO block, exist on the coordinator only.
+func (o *operation) ensureTypes(ctx context.Context, d *definition) error {
+	const firstOfUsers = 16384
+	var known []string
+	for _, c := range d.Columns {
+		if c.TypeOID >= firstOfUsers {
+			known = append(known, "pg_catalog.to_regtype("+sql.QuoteLiteral(c.Type)+") IS NOT NULL")
+		}
+	}
+	if len(known) == 0 {
+		return nil
+	}
+	groups, err := o.others(ctx)
+	if err != nil {
+		return err
+	}
+	var mu sync.Mutex
+	var without []int32
+	err = o.onNodes(ctx, groups, func(ctx context.Context, group int32, conn *backend.Conn) error {
+		rows, err := query(ctx, conn, "SELECT "+strings.Join(known, " AND "))
+		if err == nil && !rows[0].bool(0) {
+			mu.Lock()
+			defer mu.Unlock()
+			without = append(without, group)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, group := range without {
+		if err := o.copyObjects(ctx, group); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // makeAll makes objects in the order they were made in on the coordinator, and those that failed once more for as long as that
