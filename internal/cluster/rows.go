@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/trunkline/trunkline/internal/backend"
 	"github.com/trunkline/trunkline/internal/catalog"
+	"github.com/trunkline/trunkline/internal/cluster/ddl"
 	"github.com/trunkline/trunkline/internal/sql"
 	"golang.org/x/sync/errgroup"
 )
@@ -238,6 +239,12 @@ func (o *operation) gather(ctx context.Context, d *definition, shards []shardGro
 	return o.lossless(ctx, append([]int32{catalog.CoordinatorGroup}, without(nodes, catalog.CoordinatorGroup)...), func() error {
 		target, err := o.coordinator(ctx)
 		if err != nil {
+			return err
+		}
+		// Those who write to shards never touch the shell, whose lock does not keep them away. And the lock must be had before the
+		// statement that reads: a COPY that waited for it would not see what was committed meanwhile.
+		lock := ddl.Script([]string{"LOCK TABLE " + ddl.MarkedName(d.Schema, d.Name) + " IN ACCESS EXCLUSIVE MODE"})
+		if err := o.onShards(ctx, shards, lock); err != nil {
 			return err
 		}
 		if err := o.exec(ctx, fmt.Sprintf("SELECT trunkline_internal.open_shell(%s::regclass)", sql.QuoteLiteral(d.qualified()))); err != nil {

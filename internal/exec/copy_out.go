@@ -100,7 +100,7 @@ func (out *copyOut) run(ctx context.Context, text string, tasks []copyTask) (str
 				}
 			}
 			if err != nil {
-				drainCopy(ctx, conn, inBlock)
+				drainCopy(ctx, conn, inBlock || conn == out.env.Tx.Pinned())
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -174,12 +174,13 @@ func (out *copyOut) node(ctx context.Context, conn *backend.Conn, texts []string
 	return count, nil
 }
 
-// drainCopy deals with what a failure leaves unread. Outside a block the connection is given up, which also ends the node's work.
-func drainCopy(ctx context.Context, conn *backend.Conn, inBlock bool) {
+// drainCopy deals with what a failure leaves unread. Unless the session goes on with the connection it is given up, which also ends
+// the node's work.
+func drainCopy(ctx context.Context, conn *backend.Conn, keep bool) {
 	if conn.Err() != nil || conn.Pending() == 0 {
 		return
 	}
-	if !inBlock {
+	if !keep {
 		conn.Abandon()
 		return
 	}

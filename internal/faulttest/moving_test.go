@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // visitor is a client that works on a table whose distribution others change. It knows which of its rows must be there.
@@ -136,7 +137,7 @@ func (v *visitor) work(ctx context.Context) {
 			if err := f(step); err != nil {
 				v.tries[sqlState(err)]++
 				if state := sqlState(err); state != "40001" && state != "40P01" {
-					v.t.Errorf("visitor %d, %s (way %d): %v", v.who, what, v.next, err)
+					v.t.Errorf("visitor %d, %s (way %d): %s", v.who, what, v.next, explain(err))
 				}
 			}
 		}
@@ -307,4 +308,13 @@ func ask(ctx context.Context, c *pgx.Conn, mode pgx.QueryExecMode, text string, 
 	var got any
 	err := c.QueryRow(ctx, text, append([]any{mode}, args...)...).Scan(&got)
 	return fmt.Sprint(got), err
+}
+
+// explain gives an error with its details.
+func explain(err error) string {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return fmt.Sprintf("%s (%s; %s)", e.Error(), e.Detail, e.Where)
+	}
+	return err.Error()
 }

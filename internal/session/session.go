@@ -151,8 +151,16 @@ func (s *session) run(ctx context.Context) {
 			s.farewell(err)
 			return
 		}
+		if p := s.tx.Pinned(); p != nil && p.Err() != nil && !s.tx.InBlock() {
+			s.farewell(errStateLost)
+			return
+		}
 	}
 }
+
+// errStateLost ends a session that had state on the coordinator: to go on without its temporary tables, prepared statements and
+// advisory locks could be wrong.
+var errStateLost = &sql.Error{Code: "57P02", Message: "terminating connection because the session's connection to the coordinator was lost"}
 
 // receive gives the client's next message. Answers are flushed before it waits.
 func (s *session) receive() (wire.Message, error) {
