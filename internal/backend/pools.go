@@ -118,6 +118,15 @@ func (p *Pools) CloseIdle(address Address) {
 	})
 }
 
+// CloseIdleTo closes the idle connections to a database, so that it can be dropped or renamed.
+func (p *Pools) CloseIdleTo(database string) {
+	p.each(func(pool *pool) {
+		if pool.key.database == database {
+			pool.closeIdle(0)
+		}
+	})
+}
+
 // Close closes all idle connections. Those in use are closed when they are released.
 func (p *Pools) Close() {
 	p.mu.Lock()

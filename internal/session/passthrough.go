@@ -45,8 +45,28 @@ func (s *session) passThrough(ctx context.Context, e *entry, text string) error 
 	return s.after(ctx, e)
 }
 
+// needsDatabaseAlone gives the database to which nobody may be connected for a statement to run.
+func needsDatabaseAlone(stmt sql.Statement) string {
+	switch n := stmt.Tree; {
+	case n.GetDropdbStmt() != nil:
+		return n.GetDropdbStmt().Dbname
+	case n.GetRenameStmt().GetRenameType().String() == "OBJECT_DATABASE":
+		return n.GetRenameStmt().Subname
+	case n.GetCreatedbStmt() != nil:
+		for _, option := range n.GetCreatedbStmt().Options {
+			if d := option.GetDefElem(); d.GetDefname() == "template" {
+				return d.GetArg().GetString_().GetSval()
+			}
+		}
+	}
+	return ""
+}
+
 // coordinatorFor lends the connection on which a statement is to pass through: the session's own if it leaves state behind.
 func (s *session) coordinatorFor(ctx context.Context, e *entry) (*backend.Conn, func(), error) {
+	if database := needsDatabaseAlone(e.stmt); database != "" {
+		s.server.pools.CloseIdleTo(database)
+	}
 	if len(e.plan.Facts) > 0 {
 		if err := s.facts(ctx, e.plan.Facts); err != nil {
 			return nil, nil, err

@@ -79,3 +79,25 @@ func TestCursorErrors(t *testing.T) {
 	g.exec(c, "SET default_transaction_read_only = on")
 	g.fails(c, "UPDATE t SET v = 'x'", "25006")
 }
+
+// TestDropDatabase drops and renames databases to which the gateway has idle connections.
+func TestDropDatabase(t *testing.T) {
+	g := start(t)
+	c := g.connect()
+	g.exec(c, "CREATE DATABASE passing", pgx.QueryExecModeSimpleProtocol)
+	use := func(name string) {
+		t.Helper()
+		config := c.Config().Copy()
+		config.Database = name
+		other, err := pgx.ConnectConfig(t.Context(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.want(other, "SELECT 1", "1")
+		other.Close(t.Context())
+	}
+	use("passing")
+	g.exec(c, "ALTER DATABASE passing RENAME TO passed", pgx.QueryExecModeSimpleProtocol)
+	use("passed")
+	g.exec(c, "DROP DATABASE passed", pgx.QueryExecModeSimpleProtocol)
+}
