@@ -105,6 +105,11 @@ func (in *copyIn) run(ctx context.Context) error {
 			undo()
 		}
 	}()
+	if in.table.Kind == catalog.Reference {
+		if err := announceReference(ctx, in.env); err != nil {
+			return err
+		}
+	}
 	response, err := in.check(ctx)
 	if err != nil {
 		return err

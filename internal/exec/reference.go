@@ -15,6 +15,9 @@ func (x *execution) referenceWrite(ctx context.Context, op *plan.ReferenceWrite,
 	}
 	var tag string
 	err := x.env.Tx.RunAtomically(ctx, func() error {
+		if err := announceReference(ctx, x.env); err != nil {
+			return err
+		}
 		stored := *x.prepared.stored
 		stored.Rows = NewSpool(0)
 		defer stored.Rows.Close()
@@ -47,12 +50,12 @@ func (x *execution) referenceWrite(ctx context.Context, op *plan.ReferenceWrite,
 // change as many rows as the coordinator; rows is that number if it is known before, else -1.
 func (x *execution) everywhere(ctx context.Context, t plan.Template, rows int64, out RowWriter) (string, error) {
 	f := x.rootFormats(nil)
-	if len(x.snapshot.ActivePrimaries()) == 1 {
-		return x.single(ctx, catalog.CoordinatorGroup, t, place{}, f, true, out)
-	}
 	var tag string
 	err := x.env.Tx.RunAtomically(ctx, func() error {
-		var err error
+		err := announceReference(ctx, x.env)
+		if err != nil {
+			return err
+		}
 		if tag, err = x.single(ctx, catalog.CoordinatorGroup, t, place{}, f, true, out); err != nil {
 			return err
 		}
@@ -60,6 +63,17 @@ func (x *execution) everywhere(ctx context.Context, t plan.Template, rows int64,
 		return err
 	})
 	return tag, err
+}
+
+// announceReference has the coordinator let the block's next statement write to a reference table. Its copy refuses those that come
+// unannounced (trunkline_internal.refuse_copy): they were planned while the table was local and would change this copy alone.
+func announceReference(ctx context.Context, env *Env) error {
+	c, err := env.Tx.Conn(ctx, catalog.CoordinatorGroup)
+	if err != nil {
+		return err
+	}
+	c.Prefix("SET LOCAL trunkline.reference = on")
+	return nil
 }
 
 // onOthers runs a template on all nodes but the coordinator and makes sure that each changes as many rows as it should.

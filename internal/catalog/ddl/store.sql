@@ -52,9 +52,20 @@ BEGIN
   RETURN NULL;
 END $$;
 
+-- The coordinator's copy of a reference table is written together with all others. A gateway that knows this announces it by
+-- trunkline.reference; who does not would change this copy alone.
+CREATE OR REPLACE FUNCTION trunkline_internal.refuse_copy() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF pg_trigger_depth() = 1 AND current_setting('trunkline.reference', true) IS DISTINCT FROM 'on' THEN
+    RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', CONSTRAINT = 'trunkline_shell',
+      MESSAGE = format('table "%s" is a reference table', TG_TABLE_NAME), HINT = 'Connect through a gateway to write to it.';
+  END IF;
+  RETURN NULL;
+END $$;
+
 -- Reads of a shell are not refused: whatever PostgreSQL evaluates when a table is read (policies, extended statistics) shows in \d and
--- in dumps, and a shell is to look as the user made the table. A gateway refreshes its catalog before it answers a statement that
--- distributes a table.
+-- in dumps, and a shell is to look as the user made the table. Instead, a gateway asks for the catalog's version after it has read local
+-- tables (session/confirm.go).
 
 -- Blocks on several nodes that wait, as gateways tell one another to find deadlocks (txn/deadlock.go). What is lost in a crash is
 -- written again.
@@ -68,10 +79,10 @@ CREATE UNLOGGED TABLE IF NOT EXISTS trunkline_internal.waiting_block (
 );
 
 -- The guard is marked internal, so that \d and pg_dump show the table as the user made it.
-CREATE OR REPLACE FUNCTION trunkline_internal.guard_shell(table_name oid) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION trunkline_internal.guard(table_name oid, refuse text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM trunkline_internal.check_owner(table_name);
-  EXECUTE format('CREATE TRIGGER trunkline_shell BEFORE INSERT OR UPDATE OR DELETE ON %s FOR EACH STATEMENT EXECUTE FUNCTION trunkline_internal.refuse_shell()', table_name::regclass);
+  EXECUTE format('CREATE TRIGGER trunkline_shell BEFORE INSERT OR UPDATE OR DELETE ON %s FOR EACH STATEMENT EXECUTE FUNCTION trunkline_internal.%I()', table_name::regclass, refuse);
   PERFORM set_config('allow_system_table_mods', 'on', true);
   UPDATE pg_trigger SET tgisinternal = true WHERE tgrelid = table_name AND tgname = 'trunkline_shell';
   PERFORM set_config('allow_system_table_mods', 'off', true);
@@ -100,9 +111,10 @@ BEGIN
       INSERT INTO trunkline.pg_dist_shard (logicalrelid) VALUES (table_name) RETURNING shardid
     ) INSERT INTO trunkline.pg_dist_placement (shardid, groupid)
       SELECT shardid, groupid FROM shard, trunkline.pg_dist_node WHERE noderole = 'primary' AND isactive ORDER BY groupid;
+    PERFORM trunkline_internal.guard(table_name, 'refuse_copy');
     RETURN;
   END IF;
-  PERFORM trunkline_internal.guard_shell(table_name);
+  PERFORM trunkline_internal.guard(table_name, 'refuse_shell');
   PERFORM set_config('trunkline.checking', 'on', true); -- the rest of this transaction moves the rows, and knows
   first := NOT EXISTS (SELECT FROM trunkline.pg_dist_shard s JOIN trunkline.shard_group g ON g.shardgroupid = s.shardid WHERE g.colocationid = colocation);
   WITH shard AS (
