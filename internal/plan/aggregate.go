@@ -13,6 +13,7 @@ type combiner struct {
 	columns []*sql.Node // the task's output expressions
 	result  intermediate
 	groups  int  // the first so many columns are what the tasks group by
+	grouped int  // the first so many of those are what the block itself groups by; the others serve DISTINCT aggregates
 	raw     bool // the tasks return rows, not groups
 	failed  bool // the block cannot be split this way
 }
@@ -52,7 +53,7 @@ func (p *planner) aggregate(b *block, pruning Pruning) (g *Gather, ok bool, err 
 	for _, item := range b.sel.GroupClause {
 		sets = c.group(item) || sets
 	}
-	c.groups = len(c.columns)
+	c.groups, c.grouped = len(c.columns), len(c.columns)
 	calls := c.collect()
 	if c.failed {
 		return nil, false, nil
@@ -72,6 +73,8 @@ func (p *planner) aggregate(b *block, pruning Pruning) (g *Gather, ok bool, err 
 	}
 	c.expandOutputs(final)
 	final.WhereClause = nil
+	renumber(final.SortClause, b) // names of output columns come first there, and what they name may be a plain number
+	renumber(final.DistinctClause, b)
 	replace(final.TargetList)
 	replace(final.SortClause)
 	replace(final.WindowClause)
@@ -243,7 +246,7 @@ func (c *combiner) replace(e *sql.Node, extra *[]*sql.Node) {
 		}
 		if isExpr := n.GetResTarget() == nil && n.GetWindowDef() == nil && n.GetList() == nil && n.GetGroupingSet() == nil; isExpr {
 			for i := 0; i < len(c.columns); i++ {
-				if (i < c.groups || c.contains(*extra, c.columns[i])) && c.same(c.columns[i], n) {
+				if (i < c.grouped || c.contains(*extra, c.columns[i])) && c.same(c.columns[i], n) {
 					n.Node = sql.Column("t", c.result.columns[i]).Node
 					return false
 				}
@@ -299,7 +302,7 @@ func (c *combiner) dependent(n *sql.Node) bool {
 	}
 	for _, key := range id.rel.table.PrimaryKey {
 		grouped := false
-		for i := 0; i < c.groups; i++ {
+		for i := 0; i < c.grouped; i++ {
 			if other, ok := c.b.column(c.columns[i]); ok && other == (columnID{id.rel, key}) {
 				grouped = true
 			}
@@ -317,7 +320,7 @@ func (c *combiner) groupedAs(n *sql.Node) *sql.Node {
 	if !ok {
 		return nil
 	}
-	for i := 0; i < c.groups; i++ {
+	for i := 0; i < c.grouped; i++ {
 		if other, ok := c.b.column(c.columns[i]); ok && other == id {
 			return sql.Column("t", c.result.columns[i])
 		}

@@ -34,6 +34,12 @@ func (p *planner) pushdown(b *block, top bool) (*Gather, *blocker, error) {
 		g, err := p.gather(b, pruning, top)
 		return g, nil, err
 	}
+	if len(b.sel.DistinctClause) > 0 && b.sel.DistinctClause[0].GetNode() == nil {
+		plain.sel.DistinctClause = nil
+		if s, _ := p.blockSpread(plain, nil); s.blocked == nil {
+			return p.distinct(b, pruning)
+		}
+	}
 	if p.anyNeedsCoordinator(b) || len(windows(b)) > 0 && !p.plainAggregate(b) && len(b.sel.GroupClause) == 0 {
 		return p.finishRaw(b, pruning, nil)
 	}
@@ -425,6 +431,7 @@ func (p *planner) distinct(b *block, pruning Pruning) (*Gather, *blocker, error)
 	index := p.addSubplan(Gather{SQL: t, Pruning: pruning, Fuse: p.fuse(b), Columns: result.columns, Reason: "distinct rows of each task"}, result)
 	final.FromClause = []*sql.Node{p.readIntermediate(index, &sql.Alias{Aliasname: "t"})}
 	final.WhereClause, final.WindowClause, final.WithClause = nil, nil, nil
+	final.GroupClause, final.HavingClause = nil, nil
 	t, err = p.template(sql.SelectNode(final))
 	return &Gather{SQL: t, Coordinator: true}, nil, err
 }

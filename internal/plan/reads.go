@@ -102,6 +102,9 @@ func (p *planner) prepareBelow(tree proto.Message, hidden map[string]bool, expan
 				return false
 			}
 			n, isNode := m.(*sql.Node)
+			if isNode && n.GetLockingClause() != nil {
+				return false // FOR UPDATE OF names FROM items, not tables
+			}
 			v, isTable := rangeVar(m)
 			switch {
 			case isTable && !(v.Schemaname == "" && scope[v.Relname]):

@@ -80,6 +80,15 @@ func (p *planner) changeStatement() (*Plan, error) {
 		return p.changeWith(table, relation)
 	}
 	if update != nil {
+		for _, item := range update.TargetList {
+			for _, c := range table.Columns {
+				if target := item.GetResTarget(); c.Name == target.Name && c.Sequence != nil && target.Val.GetSetToDefault() != nil {
+					return nil, sql.Unsupported("setting a serial or identity column to DEFAULT is not supported on distributed tables",
+						"Column "+sql.QuoteIdentifier(c.Name)+" takes its default from a sequence, which shards do not have.",
+						"Set it to a value of nextval() that you draw first.")
+				}
+			}
+		}
 		p.dropUnchangedKey(update, table)
 		if setsColumn(update, table.Columns[table.DistColumn].Name) {
 			return p.moveRows(update, table)
