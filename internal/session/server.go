@@ -126,6 +126,7 @@ func NewServer(ctx context.Context, config Config) (*Server, error) {
 	s.background.Go(func() {
 		s.manager.Run(background, s.nodes, func() time.Duration { return config.RecoverInterval })
 	})
+	s.background.Go(func() { s.watchClients(background) })
 	s.background.Go(func() { s.manager.WatchDeadlocks(background, s.nodes) })
 	return s, nil
 }

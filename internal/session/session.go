@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -42,6 +43,9 @@ type session struct {
 	scanned sql.Scanned
 	key     []byte
 	rows    rowSink
+
+	rounds atomic.Uint64 // counts the beginnings and ends of messages' handling: odd while one is being handled
+	seen   uint64        // rounds when watchClients last looked, which alone uses it
 
 	mu      sync.Mutex
 	ending  bool
@@ -147,7 +151,10 @@ func (s *session) run(ctx context.Context) {
 			// A cancel request that came while nothing ran, or has done its work.
 			s.renew(ctx)
 		}
-		if err := s.handle(s.context, m); err != nil {
+		s.rounds.Add(1)
+		err = s.handle(s.context, m)
+		s.rounds.Add(1)
+		if err != nil {
 			s.farewell(err)
 			return
 		}
