@@ -18,8 +18,8 @@ type watch struct {
 	asked   atomic.Bool // a cancel request was sent in this context
 
 	ctx     context.Context
-	scope   *scope      // of ctx, if it has one
-	release func() bool // if it has none
+	scope   *scope         // of ctx, if it has one
+	release func() bool    // if it has none
 	fired   sync.WaitGroup // counts the canceller of ctx, from start until it has ended or has been prevented
 }
 
