@@ -231,7 +231,7 @@ func TestLibPQ(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		stmt, err := tx.Prepare(pq.CopyIn("events", "tenant", "what"))
+		stmt, err := tx.Prepare("COPY events (tenant, what) FROM STDIN")
 		if err != nil {
 			return err
 		}

@@ -334,4 +334,3 @@ func (f *copyFixture) empty(table string) {
 		run(f.dsns[group.GroupID], "TRUNCATE "+catalog.ShardSchema("public", group.ID)+"."+quoted)
 	}
 }
-
