@@ -359,6 +359,11 @@ func (p *planner) blockNeedsCoordinator(b *block) bool {
 			return true
 		}
 	}
+	for _, c := range b.withs {
+		if p.blockNeedsCoordinator(c.block) {
+			return true
+		}
+	}
 	// Volatile expressions of a block that every node would run for itself would give other rows on each.
 	return p.anyNeedsCoordinator(b) || !p.blockHashed(b) && len(b.outer) == 0 && p.ownVolatile(b)
 }

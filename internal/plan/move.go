@@ -125,7 +125,7 @@ func (p *planner) moveRows(update *sql.UpdateStmt, table *catalog.Relation) (*Pl
 		return refuse("RETURNING may read other tables")
 	}
 	own := sql.Select(append([]*sql.Node{}, update.ReturningList...), []*sql.Node{sql.TableNode(sql.Clone(update.Relation))}, nil)
-	if b, err := p.bindSelect(own, nil); err != nil || b.complex {
+	if b, err := p.bindSelect(own, nil); err != nil || b.complex || len(b.sublinks) > 0 {
 		return refuse("RETURNING reads other tables")
 	}
 	p.stmt.Tree = sql.DeleteNode(update.Relation, update.FromClause, update.WhereClause, returning, update.WithClause)
