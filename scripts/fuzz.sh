@@ -9,3 +9,5 @@ grep -rlE '^func Fuzz[A-Z]' --include='*_test.go' cmd internal | xargs -r -n1 di
     go test "./$dir" -run '^$' -fuzz "^$target\$" -fuzztime "$time" </dev/null
   done
 done
+echo "== faults"
+TRUNKLINE_FAULT_KILLS=${TRUNKLINE_FAULT_KILLS:-60} TRUNKLINE_FAULT_SEED=${TRUNKLINE_FAULT_SEED:-$RANDOM} go test ./internal/faulttest -run 'TestBank|TestWorks' -count=1 -v -timeout 30m
