@@ -12,6 +12,10 @@ func SelectCase(c *Choices) []Statement {
 	g := &generator{Choices: c, budget: 2 + c.N(5)}
 	g.params = c.Chance(25)
 	text := g.query(nil, g.outputTypes(), 1+c.N(3))
+	if strings.Contains(text, "min(") || strings.Contains(text, "max(") {
+		// PostgreSQL 15 answers SELECT min(x) FROM t ORDER BY 1 FETCH FIRST ROW WITH TIES with an error where an index can find it
+		text = strings.ReplaceAll(text, " WITH TIES", " ONLY")
+	}
 	st := Statement{SQL: text, Rules: Rules{Ordered: endsOrdered(text), CodeOnly: true, Loose: true}}
 	if g.params {
 		st.How = pick(c, []Protocol{Extended, Binary})

@@ -58,35 +58,18 @@ INSERT INTO notes VALUES ('bash', 'a shell'), ('zsh', 'shells'), ('no-such-packa
 	_ = ask(t.Context(), s.plain, Simple, "ANALYZE", nil)
 
 	var slow time.Duration
-	counts := map[Verdict]int{}
 	for _, st := range statements {
 		name := fmt.Sprintf("testdata/debian.sql:%d", st.Line)
 		begin := time.Now()
-		gateway, plain := s.Run(t.Context(), st.How, st.SQL, st.Params)
+		s.check(t, name, st, known, []Protocol{st.How})
 		if took := time.Since(begin); took > slow {
 			slow = took
 			if took > 2*time.Second {
 				t.Logf("%s took %v", name, took.Round(time.Millisecond))
 			}
 		}
-		verdict, text := Compare(gateway, plain, st.Rules)
-		counts[verdict]++
-		if reason, ok := known[st.SQL]; ok {
-			if verdict == Same {
-				t.Errorf("%s is answered now: take it off testdata/known.txt", name)
-			} else {
-				t.Logf("%s: known: %s", name, reason)
-			}
-		} else if verdict != Same {
-			t.Errorf("%s: %s\n%s\n--- gateway\n%s--- plain\n%s", name, text, st.SQL, gateway, plain)
-		}
-		if gateway.Code() == "broken" {
-			if err := s.Reconnect(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
 	}
-	t.Logf("%d statements: %d the same, %d refused, %d different", len(statements), counts[Same], counts[Refused], counts[Different])
+	t.Logf("%d statements, the slowest in %v", len(statements), slow.Round(time.Millisecond))
 }
 
 // load copies one table of the data set to both sides.

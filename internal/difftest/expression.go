@@ -211,7 +211,10 @@ var comparisons = []string{"=", "<>", "<", "<=", ">", ">="}
 func (g *generator) condition(s *scope, depth int) string {
 	e := func(t valueType) string { return g.expr(s, t, depth-1) }
 	t := pick(g.Choices, []valueType{typeInt, typeInt, typeInt, typeText, typeText, typeNum, typeTime, typeBool, typeFloat, typeArray, typeJSON})
-	switch g.N(16) {
+	switch g.N(17) {
+	case 16:
+		return pick(g.Choices, []string{"(random() < 2)", "(now() > '2000-01-01')", "(random() < 0)", "(clock_timestamp() >= now())", fmt.Sprintf("(%s < now())", g.leaf(s, typeTime)),
+			fmt.Sprintf("(%s = current_date - current_date)", g.leaf(s, typeInt)), fmt.Sprintf("(%s IN (SELECT 3 UNION ALL SELECT 4))", g.leaf(s, typeInt))})
 	case 0, 1, 2:
 		return fmt.Sprintf("(%s %s %s)", e(t), pick(g.Choices, comparisons), e(t))
 	case 3:

@@ -20,12 +20,21 @@ func (g *generator) base(s *scope) string {
 		offer(s, alias, c.cols)
 		return c.name + " AS " + alias
 	}
+	if g.Chance(6) {
+		v := pick(g.Choices, views)
+		alias := g.name("t")
+		offer(s, alias, v.columns)
+		return v.name + " AS " + alias
+	}
 	t := tables[g.N(len(tables))]
 	alias := g.name("t")
 	for _, c := range columns {
 		s.atoms = append(s.atoms, atom{alias + "." + c.name, c.typ, true})
 	}
 	s.identity = append(s.identity, alias+".id")
+	if g.Chance(3) {
+		s.atoms = append(s.atoms, atom{"(" + alias + ")::text", typeText, false})
+	}
 	return t.name + " AS " + alias
 }
 
@@ -42,7 +51,21 @@ func (g *generator) source(s *scope, depth int) string {
 	if depth <= 0 || g.budget <= 0 {
 		return g.base(s)
 	}
-	switch g.N(10) {
+	switch g.N(11) {
+	case 10: // all columns of a table
+		inner := &scope{}
+		from := g.base(inner)
+		table, alias, _ := strings.Cut(from, " AS ")
+		if strings.HasPrefix(table, "q") || strings.HasPrefix(table, "w") {
+			break
+		}
+		where := ""
+		if g.Chance(40) {
+			where = g.where(inner, 1, false)
+		}
+		name := g.name("s")
+		offer(s, name, columns)
+		return fmt.Sprintf("(SELECT %s FROM %s%s) AS %s", pick(g.Choices, []string{"*", alias + ".*"}), from, where, name)
 	case 7, 8:
 		types := g.outputTypes()
 		sub := g.query(nil, types, depth-1)
@@ -99,6 +122,9 @@ func (g *generator) from(s *scope, depth int) string {
 		on := ""
 		if kind != "CROSS JOIN" && kind != "," {
 			on = " ON " + g.joinCondition(&left, right, kind)
+			if n == 0 && g.Chance(15) && len(left.atoms) >= len(columns) && len(right.atoms) >= len(columns) {
+				on = " USING (" + pick(g.Choices, []string{"k", "k", "a", "b", "k, id"}) + ")"
+			}
 		}
 		s.atoms = append(s.atoms, right.atoms...)
 		s.identity = append(s.identity, right.identity...)
@@ -173,8 +199,12 @@ func (g *generator) orderLimit(types []valueType, always bool) string {
 		return ""
 	}
 	order := make([]string, len(types))
+	names := g.Chance(30)
 	for i := range types {
 		order[i] = fmt.Sprint(i + 1)
+		if names {
+			order[i] = "c" + order[i]
+		}
 		if g.Chance(30) {
 			order[i] += pick(g.Choices, []string{" DESC", " NULLS FIRST", " DESC NULLS LAST", " ASC"})
 		}
@@ -222,6 +252,8 @@ func (g *generator) selectQuery(outer *scope, types []valueType, depth int, tail
 	for i, t := range types {
 		if window && g.Chance(60) {
 			list[i] = g.windowCall(s, t)
+		} else if t == typeInt && i == len(types)-1 && !window && g.Chance(3) {
+			list[i] = pick(g.Choices, []string{"generate_series(1, 2)", "unnest(array[1, NULL, 1])"})
 		} else {
 			list[i] = g.expr(s, t, depth)
 		}
@@ -339,6 +371,15 @@ func (g *generator) grouped(s *scope, from, where string, types []valueType, dep
 			list[i] = g.expr(grouped, t, min(depth, 2))
 		}
 		list[i] += fmt.Sprintf("%s AS c%d", g.castFor(t, list[i]), i+1)
+	}
+	if len(keys) > 0 && !sets && g.Chance(15) { // group by an output column
+		for i, t := range types {
+			if t == grouped.atoms[0].typ {
+				list[i] = fmt.Sprintf("%s AS c%d", keys[0], i+1)
+				group = " GROUP BY " + strings.Join(append([]string{fmt.Sprint(i + 1)}, keys[1:]...), ", ")
+				break
+			}
+		}
 	}
 	having := ""
 	if g.Chance(25) {

@@ -38,6 +38,9 @@ func newTester(t *testing.T, seed uint64) *tester {
 		s.Must(t, fill)
 		reset = append(reset, "DELETE FROM "+tables[i].name, fill)
 	}
+	for _, v := range views {
+		s.Must(t, "CREATE VIEW "+v.name+" AS "+v.query)
+	}
 	_ = ask(t.Context(), s.plain, Simple, "ANALYZE", nil)
 	x := &tester{T: t, session: s, seed: seed, counts: map[string]int{}, refusals: map[string]int{}, sample: map[string]string{}, kinds: map[string]int{}, reset: reset}
 	x.settings()
@@ -111,6 +114,9 @@ func (x *tester) clean() error {
 // rebuild makes the tables anew.
 func (x *tester) rebuild() {
 	x.Helper()
+	for i := len(views) - 1; i >= 0; i-- {
+		x.session.Must(x.T, "DROP VIEW IF EXISTS "+views[i].name)
+	}
 	for i := range tables {
 		x.session.Must(x.T, "DROP TABLE IF EXISTS "+tables[i].name)
 		x.session.Must(x.T, tables[i].create())
@@ -118,6 +124,9 @@ func (x *tester) rebuild() {
 			x.session.Distribute(x.T, d)
 		}
 		x.session.Must(x.T, tables[i].fill(x.seed))
+	}
+	for _, v := range views {
+		x.session.Must(x.T, "CREATE VIEW "+v.name+" AS "+v.query)
 	}
 }
 

@@ -41,20 +41,37 @@ type table struct {
 	key        string   // distribution column, "" for others
 	notNull    []string // columns
 	unique     []string // primary key
+	partitions string   // by a
 	distribute string   // what makes it what it is
 	rows       int
 }
 
-// tables are three co-located ones, two that are not, two reference tables and a local one. In each, id is unique.
+// tables are co-located ones, others that are not, reference tables and a local one. In each, id is unique.
 var tables = []table{
 	{name: "d1", key: "k", unique: []string{"k", "id"}, rows: 26, distribute: "SELECT create_distributed_table('d1', 'k', shard_count => 6)"},
 	{name: "d2", key: "k", notNull: []string{"k"}, rows: 22, distribute: "SELECT create_distributed_table('d2', 'k', colocate_with => 'd1')"},
 	{name: "d3", key: "k", unique: []string{"k"}, rows: 9, distribute: "SELECT create_distributed_table('d3', 'k', colocate_with => 'd1')"},
 	{name: "x1", key: "b", notNull: []string{"b"}, rows: 20, distribute: "SELECT create_distributed_table('x1', 'b', shard_count => 4)"},
 	{name: "x2", key: "a", notNull: []string{"a"}, rows: 18, distribute: "SELECT create_distributed_table('x2', 'a', shard_count => 5, colocate_with => 'none')"},
+	{name: "x3", key: "n", notNull: []string{"n"}, rows: 12, distribute: "SELECT create_distributed_table('x3', 'n', shard_count => 3)"},
+	{name: "x4", key: "t", notNull: []string{"t"}, rows: 14, distribute: "SELECT create_distributed_table('x4', 't', shard_count => 3)"},
+	{name: "p1", key: "k", notNull: []string{"k"}, rows: 16, partitions: "p1a PARTITION OF p1 FOR VALUES FROM (0) TO (3); CREATE TABLE p1b PARTITION OF p1 DEFAULT",
+		distribute: "SELECT create_distributed_table('p1', 'k', colocate_with => 'd1')"},
 	{name: "r1", unique: []string{"id"}, rows: 8, distribute: "SELECT create_reference_table('r1')"},
 	{name: "r2", rows: 12, distribute: "SELECT create_reference_table('r2')"},
 	{name: "l1", unique: []string{"id"}, rows: 10},
+}
+
+// views over them.
+var views = []struct {
+	name, query string
+	columns     []column
+}{
+	{"w1", "SELECT * FROM d1", columns},
+	{"w2", "SELECT k, count(*)::int AS n1, sum(n) AS s1, max(b) AS m1 FROM d2 GROUP BY k", []column{{"k", typeInt}, {"n1", typeInt}, {"s1", typeNum}, {"m1", typeText}}},
+	{"w3", "SELECT d1.k, d1.id, x1.b, r1.n FROM d1 LEFT JOIN x1 ON x1.id = d1.a LEFT JOIN r1 ON r1.id = d1.id", []column{{"k", typeInt}, {"id", typeInt}, {"b", typeText}, {"n", typeNum}}},
+	{"w4", "SELECT b, count(*)::int AS a FROM x2 GROUP BY b UNION ALL SELECT b, id FROM r2 WHERE f", []column{{"b", typeText}, {"a", typeInt}}},
+	{"w5", "SELECT l1.k, l1.b, w2.n1 AS a FROM l1 LEFT JOIN w2 USING (k)", []column{{"k", typeInt}, {"b", typeText}, {"a", typeInt}}},
 }
 
 func (t *table) create() string {
@@ -64,6 +81,9 @@ func (t *table) create() string {
 		fmt.Fprintf(&b, ", PRIMARY KEY (%s)", strings.Join(t.unique, ", "))
 	}
 	b.WriteByte(')')
+	if t.partitions != "" {
+		b.WriteString(" PARTITION BY RANGE (a); CREATE TABLE " + t.partitions)
+	}
 	for _, c := range t.notNull {
 		fmt.Fprintf(&b, "; ALTER TABLE %s ALTER %s SET NOT NULL", t.name, c)
 	}

@@ -22,6 +22,8 @@ func (s *Statement) Protocols() []Protocol {
 	switch {
 	case s.How != Simple || s.Params != nil || s.Gateway:
 		return []Protocol{s.How}
+	case s.Rules.Floats:
+		return []Protocol{Simple, Extended}
 	case word == "SELECT" || word == "VALUES" || word == "TABLE" || word == "WITH":
 		return []Protocol{Simple, Extended, Binary}
 	}
