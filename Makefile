@@ -40,7 +40,7 @@ bench: postgres build
 microbench: postgres
 	$(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout $(TIMEOUT) $(PACKAGES)
 
-## fuzz: run every fuzz target, and generated SQL against plain PostgreSQL, for FUZZTIME each
+## fuzz: run every fuzz target, and generated SQL against plain PostgreSQL, for FUZZTIME each; then the long fault tests
 .PHONY: fuzz
 fuzz: postgres
 	scripts/fuzz.sh $(FUZZTIME)
