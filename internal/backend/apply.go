@@ -43,6 +43,25 @@ func (c *Conn) Apply(ctx context.Context, wanted *Settings, beginning bool) erro
 	return c.finishUnit(ctx)
 }
 
+// beginSettings are the settings that a BEGIN looks at: to change them after it is too late.
+var beginSettings = [...]string{"default_transaction_isolation", "default_transaction_read_only", "default_transaction_deferrable"}
+
+// ApplyBeforeBegin brings the session settings on the node up to date where a BEGIN would otherwise go by those of the session that
+// had this connection before.
+func (c *Conn) ApplyBeforeBegin(ctx context.Context, wanted *Settings) error {
+	s := &c.settings
+	if len(s.applied) == 0 && len(s.unknown) == 0 {
+		return nil
+	}
+	for _, name := range beginSettings {
+		_, applied := s.applied[name]
+		if _, ok := wanted.Get(name); !ok && applied || s.unknown[name] {
+			return c.Apply(ctx, wanted, false)
+		}
+	}
+	return nil
+}
+
 // NoteSetting tells the connection that the session changed a setting on it by itself. If reset is true it is back at its default.
 func (c *Conn) NoteSetting(name, value string, reset bool) {
 	s := &c.settings

@@ -190,6 +190,9 @@ func (t *Tx) Conn(ctx context.Context, groupID int32) (*backend.Conn, error) {
 		p = &participant{group: groupID, conn: conn}
 		t.participants = append(t.participants, p)
 		t.manager.enlist(t, groupID, conn)
+		if err := conn.ApplyBeforeBegin(ctx, t.settings); err != nil {
+			return nil, err
+		}
 		conn.Prefix(t.begin)
 	}
 	p.begun = p.begun || p.conn.TxStatus() == 'T'
