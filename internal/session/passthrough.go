@@ -193,6 +193,9 @@ func (c copyClient) CopyInResponse(raw []byte) error {
 func (c copyClient) CopyData(ctx context.Context) ([]byte, error) {
 	for {
 		m, err := c.session.client.Receive()
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF // the client is gone; the end of its data is another matter
+		}
 		if err != nil {
 			return nil, err
 		}
