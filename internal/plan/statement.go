@@ -93,7 +93,7 @@ func (p *planner) passThrough(tree *sql.Node) (*Plan, error) {
 			len(tree.GetDeleteStmt().GetReturningList())+len(tree.GetMergeStmt().GetReturningList()) > 0
 	case tree.GetTransactionStmt() != nil:
 		return utility(UtilityTransaction)
-	case tree.GetVariableSetStmt() != nil, tree.GetDiscardStmt() != nil:
+	case tree.GetVariableSetStmt() != nil, tree.GetDiscardStmt() != nil, tree.GetConstraintsSetStmt() != nil:
 		return utility(UtilitySet)
 	case tree.GetVariableShowStmt() != nil:
 		p.plan.ReturnsRows = true

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/exec"
@@ -152,8 +153,13 @@ func (s *session) define(ctx context.Context, e *entry) (string, error) {
 	return tag, err
 }
 
-// constraints runs SET CONSTRAINTS.
+// constraints runs SET CONSTRAINTS: at once on all nodes that take part in the block, which check what is deferred no longer, and
+// first thing on those that join it later.
 func (s *session) constraints(ctx context.Context, e *entry) (string, error) {
+	names := e.stmt.Tree.GetConstraintsSetStmt().Constraints
+	if err := s.refuseConstraints(ctx, names); err != nil {
+		return "", err
+	}
 	conn, release, err := s.tx.Borrow(ctx, catalog.CoordinatorGroup)
 	if err != nil {
 		return "", err
@@ -163,10 +169,58 @@ func (s *session) constraints(ctx context.Context, e *entry) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if s.tx.InBlock() && len(e.stmt.Tree.GetConstraintsSetStmt().Constraints) == 0 {
-		s.tx.Replay(e.text, catalog.CoordinatorGroup)
+	if !s.tx.InBlock() || len(names) > 0 {
+		return results[0].Tag, nil
 	}
+	groups := s.tx.Participants()
+	for _, group := range groups {
+		if group == catalog.CoordinatorGroup {
+			continue
+		}
+		conn, err := s.tx.Conn(ctx, group)
+		if err != nil {
+			return "", err
+		}
+		if _, err := conn.Exec(ctx, e.text); err != nil {
+			return "", err
+		}
+	}
+	s.tx.Replay(e.text, groups...)
 	return results[0].Tag, nil
+}
+
+// refuseConstraints refuses to set constraints by name that shards have: there they are in other schemas.
+func (s *session) refuseConstraints(ctx context.Context, names []*sql.Node) error {
+	if len(names) == 0 {
+		return nil
+	}
+	snapshot, err := s.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	conn, release, err := s.tx.Borrow(ctx, catalog.CoordinatorGroup)
+	if err != nil {
+		return err
+	}
+	defer release()
+	for _, n := range names {
+		name := n.GetRangeVar().Relname
+		results, err := conn.Exec(ctx, "SELECT conrelid::oid FROM pg_catalog.pg_constraint WHERE condeferrable AND conname = "+sql.QuoteLiteral(name))
+		if err != nil {
+			return err
+		}
+		for _, row := range results[0].Rows {
+			oid, err := strconv.ParseUint(string(row[0]), 10, 32)
+			if err != nil {
+				return err
+			}
+			if table := snapshot.ByOID[uint32(oid)]; table != nil && table.Kind != catalog.Local {
+				return sql.Unsupported("setting single constraints of distributed and reference tables is not supported",
+					"Constraint "+sql.QuoteIdentifier(name)+" belongs to "+sql.QuoteIdentifier(table.Name)+".", "Use SET CONSTRAINTS ALL.")
+			}
+		}
+	}
+	return nil
 }
 
 // facts brings what a statement needs to know of other nodes to the coordinator's connection, for the open block or for one opened
