@@ -268,7 +268,7 @@ func (s *session) report(err error) {
 	if cause := context.Cause(s.context); cause == errCancelled || cause == errDeadlock {
 		err = cause // whatever was interrupted, say connecting to a node
 	}
-	s.client.SendError(err, "")
+	s.client.SendError(userNames(err, s.server.watcher.Current()), "")
 }
 
 // outdated gives the error of a statement that was planned for tables as they are no more and could not be planned again, because a
