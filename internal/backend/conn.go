@@ -435,6 +435,9 @@ func (c *Conn) fill(ctx context.Context) error {
 			continue
 		}
 		cause := context.Cause(ctx)
+		if cause == nil && errors.Is(err, os.ErrDeadlineExceeded) && c.watch.expired.Load() && !c.watch.gaveUp.Load() {
+			continue // it was another context that ended
+		}
 		if cause == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return c.fail(err)
 		}

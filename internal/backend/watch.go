@@ -31,6 +31,11 @@ const (
 // start makes ctx the context whose end cancels. A statement sent under a new context is watched from its first read on, so that
 // the end of an older context, even at that very moment, cannot cancel it.
 func (w *watch) start(ctx context.Context, c *Conn) {
+	if w.ctx != ctx && w.ctx != nil && w.ctx.Err() != nil && w.running.Load() && !w.expired.Load() {
+		// The canceller of another context is at work on what runs. It ends when that has been read to its end, so to wait for it
+		// here would be to wait for oneself.
+		return
+	}
 	if w.ctx != ctx || w.expired.Load() {
 		w.stop(c)
 		w.ctx = ctx
