@@ -89,6 +89,8 @@ type Relation struct {
 	ShardIDs     []int64 // the table's own shard ids, parallel to its colocation's Groups
 	PrimaryKey   []int   // indexes into Columns
 	Definition   string  // of a view: pg_get_viewdef
+	CheckOption  string  // of a view: "local", "cascaded" or ""
+	HasRules     bool    // user rules
 	HasTriggers  bool    // user triggers
 	Referenced   bool    // a foreign key points at it
 	TriggersRead bool    // one of them runs a function that ReadsTables

@@ -35,6 +35,11 @@ func (x *execution) rootFormats(g *plan.Gather) *form {
 	if x.bind.Fields == nil {
 		f.columns = -1
 	}
+	if x.plan.Checks > 0 {
+		f.columns = max(f.columns, 0)
+		f.hide(x.plan.Checks)
+		f.hidden = 0 // checkedRows cuts them off
+	}
 	if g != nil {
 		f.hide(g.Hidden)
 	}

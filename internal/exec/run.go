@@ -132,6 +132,9 @@ func (x *execution) run(ctx context.Context, out RowWriter) (string, error) {
 }
 
 func (x *execution) root(ctx context.Context, out RowWriter) (string, error) {
+	if x.plan.Checks > 0 {
+		out = checkedRows{out, x.plan.Checks, x.plan.ReturnsRows}
+	}
 	switch op := x.plan.Root.(type) {
 	case *plan.Coordinator:
 		return x.coordinator(ctx, op, out)
@@ -180,6 +183,24 @@ func (x *execution) subplans(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// checkedRows passes rows on without the columns that plan.Plan.Checks counts, or drops them where the client asked for none.
+type checkedRows struct {
+	out     RowWriter
+	checks  int
+	returns bool
+}
+
+func (r checkedRows) Row(raw []byte) error {
+	if !r.returns {
+		return nil
+	}
+	raw, err := cutRow(raw, r.checks)
+	if err != nil {
+		return err
+	}
+	return r.out.Row(raw)
 }
 
 // rowFunc is a RowWriter that is one function.

@@ -466,6 +466,9 @@ func (p *planner) bindExpr(b *block, e *sql.Node) error {
 		}
 		if ref := n.GetColumnRef(); ref != nil {
 			b.use(ref)
+			if p.onRef != nil {
+				p.onRef(b, n)
+			}
 		}
 		return true
 	})

@@ -11,7 +11,7 @@ import (
 // insertStatement plans INSERT.
 func (p *planner) insertStatement() (*Plan, error) {
 	insert := p.stmt.Tree.GetInsertStmt()
-	p.plan.ReturnsRows = len(insert.ReturningList) > 0
+	p.plan.ReturnsRows = len(insert.ReturningList) > p.plan.Checks
 	table, kind, err := p.writeTarget(insert.Relation)
 	if err != nil {
 		return nil, err

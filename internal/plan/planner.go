@@ -20,12 +20,13 @@ type planner struct {
 	sequences     []string       // named by PieceSequence slots on their way through the deparser
 	filters       map[*rel]int   // how many conditions concern a FROM item alone
 	ownFilters    map[*rel][]*sql.Node
-	readsTime     bool      // readTimeOnce has run
-	modifiers     []int     // literals whose values are part of the plan although it has slots for them
-	whole         *sql.Node // the statement as its tables were marked, before anything moved
-	nested        bool      // planning a data-modifying WITH query
-	moved         bool      // a part of the statement runs before the rest
-	rewritten     bool      // the tree is no longer what the text says: it must be deparsed
+	readsTime     bool                          // readTimeOnce has run
+	modifiers     []int                         // literals whose values are part of the plan although it has slots for them
+	whole         *sql.Node                     // the statement as its tables were marked, before anything moved
+	nested        bool                          // planning a data-modifying WITH query
+	moved         bool                          // a part of the statement runs before the rest
+	onRef         func(b *block, ref *sql.Node) // told of each column reference that is bound, while set
+	rewritten     bool                          // the tree is no longer what the text says: it must be deparsed
 }
 
 // intermediate is what is known of an intermediate result's columns.

@@ -20,6 +20,9 @@ func (p *planner) statement() (*Plan, error) {
 	}
 	p.stmt.Tree = sql.Clone(tree) // planning marks and moves nodes; the caller's tree is its own
 	tree = p.stmt.Tree
+	if err := p.throughViews(tree); err != nil {
+		return nil, err
+	}
 	if calls := p.gatewayCalls(tree); len(calls) > 0 {
 		return p.clusterCall(calls)
 	}

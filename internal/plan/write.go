@@ -19,33 +19,11 @@ func (p *planner) writeTarget(v *sql.RangeVar) (*catalog.Relation, reads, error)
 	p.plan.Writes = true
 	p.plan.Sticky = p.leavesState(p.stmt.Tree)
 	table := p.target(v)
-	if table == nil {
-		if local := p.resolve(v); local != nil && local.RelKind == 'v' {
-			if err := p.refuseView(local); err != nil {
-				return nil, 0, err
-			}
-		}
-	}
 	kind, err := p.prepareTree(p.stmt.Tree)
 	if table != nil && err == nil {
 		p.plan.Tables[markIndex(v)].Write = true
 	}
 	return table, kind, err
-}
-
-// refuseView refuses to write through a view over a distributed table.
-func (p *planner) refuseView(view *catalog.Relation) error {
-	n := sql.Table(view.Schema, view.Name, "")
-	trial := newPlanner(p.stmt, nil, p.catalog, p.settings)
-	kind, err := trial.prepareTable(n, n.GetRangeVar(), map[uint32]bool{})
-	if err != nil {
-		return err
-	}
-	if kind == readsShards || len(trial.plan.Tables) > 0 {
-		return sql.Unsupported("writing through a view over distributed tables is not supported",
-			"View "+sql.QuoteIdentifier(view.Name)+" reads distributed tables.", "Write to the table itself.")
-	}
-	return nil
 }
 
 func markIndex(v *sql.RangeVar) int {
@@ -62,7 +40,7 @@ func (p *planner) changeStatement() (*Plan, error) {
 	var relation *sql.RangeVar
 	if update != nil {
 		relation = update.Relation
-		p.plan.ReturnsRows = len(update.ReturningList) > 0
+		p.plan.ReturnsRows = len(update.ReturningList) > p.plan.Checks
 	} else {
 		relation = del.Relation
 		p.plan.ReturnsRows = len(del.ReturningList) > 0
@@ -106,8 +84,8 @@ type changeQuery struct {
 	relation *sql.Node
 }
 
-func (p *planner) changeQuery(relation *sql.RangeVar) *changeQuery {
-	q := &changeQuery{update: p.stmt.Tree.GetUpdateStmt(), delete: p.stmt.Tree.GetDeleteStmt()}
+func changeQueryOf(tree *sql.Node, relation *sql.RangeVar) *changeQuery {
+	q := &changeQuery{update: tree.GetUpdateStmt(), delete: tree.GetDeleteStmt()}
 	q.relation = &sql.Node{Node: sql.RangeVarNode(relation)}
 	q.sel = sql.Select(nil, []*sql.Node{q.relation}, nil)
 	if q.update != nil {
@@ -145,7 +123,7 @@ func (q *changeQuery) withoutWith(p *planner) error {
 
 // changeShards plans an UPDATE or DELETE of a distributed table: on one shard group, or on each.
 func (p *planner) changeShards(table *catalog.Relation, relation *sql.RangeVar) (*Plan, error) {
-	q := p.changeQuery(relation)
+	q := changeQueryOf(p.stmt.Tree, relation)
 	for step := 0; step < maxSteps; step++ {
 		if step == 0 && modifyingWith(q.sel) {
 			if err := q.withoutWith(p); err != nil {
@@ -238,7 +216,7 @@ func (p *planner) otherSide(b *block, target *sql.Node, blocked *blocker) *block
 // changeWith plans an UPDATE or DELETE of a reference or local table that reads other tables: what is distributed or local to the
 // coordinator runs first.
 func (p *planner) changeWith(table *catalog.Relation, relation *sql.RangeVar) (*Plan, error) {
-	q := p.changeQuery(relation)
+	q := changeQueryOf(p.stmt.Tree, relation)
 	if err := q.withoutWith(p); err != nil {
 		return nil, err
 	}

@@ -67,6 +67,14 @@ BEGIN
   END IF;
 END $$;
 
+-- Raises PostgreSQL's error for a row that a view's check option does not allow. values are the row's, as they are printed. It is
+-- IMMUTABLE so that it is called on the node that has the row.
+CREATE OR REPLACE FUNCTION trunkline_internal.refuse_view_row(view_name text, VARIADIC "values" text[]) RETURNS bool LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RAISE with_check_option_violation USING MESSAGE = format('new row violates check option for view "%s"', view_name),
+    DETAIL = format('Failing row contains (%s).', (SELECT string_agg(CASE WHEN octet_length(v) > 64 THEN left(v, 64) || '...' ELSE v END, ', ' ORDER BY n) FROM unnest("values") WITH ORDINALITY AS _(v, n)));
+END $$;
+
 -- Drops a shard schema in which nothing is left, for anybody who may create tables in it.
 CREATE OR REPLACE FUNCTION trunkline_internal.drop_shard_schema(shard_schema text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
