@@ -131,6 +131,15 @@ type Type struct {
 	HashFunction string // the int4-returning hash function of its default hash operator class, "" if it has none; qualified, and callable on every node
 }
 
+// Collatable tells whether values of a type have a collation: strings have, and arrays of them.
+func (s *Snapshot) Collatable(oid uint32) bool {
+	t := s.Types[oid]
+	for t != nil && t.Kind == 'd' {
+		t = s.Types[t.Base]
+	}
+	return t != nil && (t.Category == 'S' || t.Category == 'A' && s.Collatable(t.Element))
+}
+
 // Function is one overload of a function.
 type Function struct {
 	OID          uint32

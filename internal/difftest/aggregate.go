@@ -27,8 +27,26 @@ func (g *generator) aggregateCall(s *scope, t valueType, depth int) string {
 		distinct = "DISTINCT "
 	}
 	switch t {
+	case typeEnum:
+		v := e(typeEnum)
+		return pick(g.Choices, []string{"min(" + v + ")", "max(" + v + ")", "mode() WITHIN GROUP (ORDER BY " + v + ")", "percentile_disc(0.5) WITHIN GROUP (ORDER BY " + v + ")"}) + filter
+	case typePair:
+		v := e(typePair)
+		return fmt.Sprintf("(array_agg(%s%s ORDER BY %s)%s)[1]", distinct, v, v, filter)
+	case typeRange:
+		return fmt.Sprintf("range_intersect_agg(%s)%s", e(typeRange), filter)
 	case typeInt:
-		switch g.N(12) {
+		switch g.N(15) {
+		case 12:
+			// hypothetical-set
+			return fmt.Sprintf("%s(%s) WITHIN GROUP (ORDER BY %s)%s::int", pick(g.Choices, []string{"rank", "dense_rank"}), constantOf(typeInt, g.N(9)), e(typeInt), filter)
+		case 13:
+			return fmt.Sprintf("count(DISTINCT %s)%s::int", e(pick(g.Choices, []valueType{typeEnum, typePair, typeRange, typeJSON})), filter)
+		case 14:
+			if rows := plain.of(typeRow); len(rows) > 0 {
+				return fmt.Sprintf("count(%s%s)%s::int", distinct, pick(g.Choices, rows), filter)
+			}
+			return "count(*)" + filter + "::int"
 		case 0, 1:
 			return "count(*)" + filter + "::int"
 		case 2:
@@ -48,7 +66,15 @@ func (g *generator) aggregateCall(s *scope, t valueType, depth int) string {
 		}
 		return fmt.Sprintf("regr_count(%s, %s)%s::int", e(typeFloat), e(typeFloat), filter)
 	case typeText:
-		switch g.N(4) {
+		switch g.N(7) {
+		case 4:
+			v := e(pick(g.Choices, []valueType{typeEnum, typePair, typeRange}))
+			return fmt.Sprintf("array_agg(%s%s ORDER BY %s)%s::text", distinct, v, v, filter)
+		case 5:
+			return fmt.Sprintf("range_agg(%s)%s::text", e(typeRange), filter)
+		case 6:
+			first, second := e(typeInt), e(typeText)
+			return fmt.Sprintf("array_agg((%s, %s) ORDER BY %s, %s)%s::text", first, second, first, second, filter)
 		case 0, 1:
 			return fmt.Sprintf("%s(%s%s)%s", pick(g.Choices, []string{"min", "max"}), distinct, e(typeText), filter)
 		case 2:
@@ -123,13 +149,24 @@ func (g *generator) windowCall(s *scope, t valueType) string {
 			return "ntile(3) " + over(total, "")
 		}
 	}
-	switch g.N(4) {
+	switch g.N(6) {
+	case 4:
+		frame := pick(g.Choices, []string{"ROWS BETWEEN 2 PRECEDING AND CURRENT ROW", "GROUPS BETWEEN 1 PRECEDING AND 1 FOLLOWING", "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"}) +
+			pick(g.Choices, []string{"", " EXCLUDE CURRENT ROW", " EXCLUDE GROUP", " EXCLUDE TIES"})
+		return fmt.Sprintf("first_value(%s) %s", v, over(total, frame))
+	case 5:
+		if t == typeInt && g.window == "" {
+			g.window = " WINDOW w AS (" + strings.TrimSpace(partition+" "+total) + ")"
+		}
+		if t == typeInt {
+			return fmt.Sprintf("%s(%s) OVER %s", pick(g.Choices, []string{"lag", "first_value"}), v, pick(g.Choices, []string{"w", "(w ROWS UNBOUNDED PRECEDING)"}))
+		}
 	case 0:
 		return fmt.Sprintf("%s(%s) %s", pick(g.Choices, []string{"lag", "lead"}), v, over(total, ""))
 	case 1:
 		return fmt.Sprintf("%s(%s) %s", pick(g.Choices, []string{"first_value", "last_value"}), v, over(total, "ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING"))
 	case 2:
-		if t != typeBool && t != typeArray && t != typeJSON {
+		if t != typeBool && t != typeArray && t != typeJSON && t != typePair && t != typeRange {
 			return fmt.Sprintf("max(%s) %s", v, over(peers, ""))
 		}
 	case 3:

@@ -16,9 +16,10 @@ const (
 	Simple   Protocol = iota // a Query message; several statements are possible
 	Extended                 // Parse, Bind, Describe, Execute; text format
 	Binary                   // the same with results in binary format
+	Named                    // as a prepared statement with a name, executed twice
 )
 
-func (p Protocol) String() string { return [...]string{"simple", "extended", "binary"}[p] }
+func (p Protocol) String() string { return [...]string{"simple", "extended", "binary", "named"}[p] }
 
 // Answer is all that a client sees of a statement, or of several sent together.
 type Answer struct {
@@ -54,6 +55,21 @@ func ask(ctx context.Context, conn *pgconn.PgConn, how Protocol, sql string, par
 			a.Results = append(a.Results, read(m.ResultReader(), &a.Err))
 		}
 		if err := m.Close(); err != nil {
+			a.Err = err
+		}
+		return a
+	}
+	if how == Named {
+		const name = "prepared"
+		if _, a.Err = conn.Prepare(ctx, name, sql, nil); a.Err != nil {
+			return a
+		}
+		for range 2 {
+			if a.Err == nil {
+				a.Results = append(a.Results, read(conn.ExecPrepared(ctx, name, params, nil, nil), &a.Err))
+			}
+		}
+		if err := conn.Deallocate(ctx, name); err != nil && a.Err == nil {
 			a.Err = err
 		}
 		return a

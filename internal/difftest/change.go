@@ -263,7 +263,7 @@ func (w *writer) uniqueJoin(g *generator, s *scope, alias string) (from, conditi
 	case 2:
 		from, condition = "l1 AS "+other, fmt.Sprintf("%s.id = %s.a", other, alias)
 	case 3:
-		from, condition = fmt.Sprintf("(SELECT k, count(*)::int AS id, max(a) AS a, min(b) AS b, bool_or(f) AS f, sum(n) AS n, max(t) AS t, sum(x) AS x, max(r) AS r, NULL::jsonb AS j FROM %s GROUP BY k) AS %s",
+		from, condition = fmt.Sprintf("(SELECT k, count(*)::int AS id, max(a) AS a, min(b) AS b, bool_or(f) AS f, sum(n) AS n, max(t) AS t, sum(x) AS x, max(r) AS r, NULL::jsonb AS j, max(e) AS e, NULL::pair AS c, NULL::int4range AS g, max(s) AS s, max(z) AS z FROM %s GROUP BY k) AS %s",
 			tables[w.N(len(tables))].name, other), fmt.Sprintf("%s.k = %s.%s", other, alias, pick(w.Choices, []string{"k", "a"}))
 	default:
 		from, condition = "d3 AS "+other, fmt.Sprintf("%s.k = %s.%s", other, alias, pick(w.Choices, []string{"a", "id"}))

@@ -54,6 +54,7 @@ type generator struct {
 	params bool // constants may be parameters
 	values []string
 	ctes   []item
+	window string // the WINDOW clause of the query being made
 }
 
 func (g *generator) name(prefix string) string {
@@ -110,7 +111,7 @@ func (g *generator) expr(s *scope, t valueType, depth int) string {
 	case 1:
 		return fmt.Sprintf("CASE WHEN %s THEN %s ELSE %s END", e(typeBool), e(t), e(t))
 	case 2:
-		if t != typeBool && t != typeJSON && t != typeArray {
+		if t != typeBool && t != typeJSON && t != typeArray && t != typePair {
 			return fmt.Sprintf("%s(%s, %s)", pick(g.Choices, []string{"greatest", "least", "nullif"}), e(t), e(t))
 		}
 	case 3:
@@ -119,10 +120,12 @@ func (g *generator) expr(s *scope, t valueType, depth int) string {
 		}
 	}
 	switch t {
+	case typeEnum, typePair, typeRange:
+		return g.ownTypeExpr(t, e)
 	case typeInt:
 		return g.intExpr(e)
 	case typeText:
-		switch g.N(8) {
+		switch g.N(9) {
 		case 0:
 			return fmt.Sprintf("(%s || %s)", e(typeText), e(typeText))
 		case 1:
@@ -136,7 +139,9 @@ func (g *generator) expr(s *scope, t valueType, depth int) string {
 		case 5:
 			return fmt.Sprintf("(%s ->> 'a')", e(typeJSON))
 		case 6:
-			return fmt.Sprintf("(%s)::text", e(pick(g.Choices, []valueType{typeNum, typeBool, typeTime, typeArray, typeJSON})))
+			return fmt.Sprintf("(%s)::text", e(pick(g.Choices, []valueType{typeNum, typeBool, typeTime, typeArray, typeJSON, typeEnum, typePair, typeRange})))
+		case 7:
+			return fmt.Sprintf("(%s).q", e(typePair))
 		}
 		return fmt.Sprintf("concat(%s, '-', %s)", e(typeText), e(typeInt))
 	case typeBool:
@@ -185,8 +190,22 @@ func (g *generator) expr(s *scope, t valueType, depth int) string {
 	return fmt.Sprintf("to_jsonb(%s)", e(typeText))
 }
 
+// ownTypeExpr makes an expression of an enum, a composite or a range type.
+func (g *generator) ownTypeExpr(t valueType, e func(valueType) string) string {
+	switch t {
+	case typeEnum:
+		return fmt.Sprintf("CASE WHEN %s THEN %s END", e(typeBool), e(typeEnum))
+	case typePair:
+		return fmt.Sprintf("ROW(%s, %s)::pair", e(typeInt), e(typeText))
+	}
+	if g.Chance(50) {
+		return fmt.Sprintf("(%s * %s)", e(typeRange), e(typeRange))
+	}
+	return fmt.Sprintf("int4range(%s %% 5, 5 + abs(%s %% 9))", e(typeInt), e(typeInt))
+}
+
 func (g *generator) intExpr(e func(valueType) string) string {
-	switch g.N(8) {
+	switch g.N(11) {
 	case 0:
 		return fmt.Sprintf("(%s %s %s)", e(typeInt), pick(g.Choices, []string{"+", "-"}), e(typeInt))
 	case 1:
@@ -201,6 +220,12 @@ func (g *generator) intExpr(e func(valueType) string) string {
 		return fmt.Sprintf("extract(year FROM %s AT TIME ZONE 'UTC')::int", e(typeTime))
 	case 6:
 		return fmt.Sprintf("(%s)::int", e(typeBool))
+	case 7:
+		return fmt.Sprintf("(%s).p", e(typePair))
+	case 8:
+		return fmt.Sprintf("%s(%s)", pick(g.Choices, []string{"lower", "upper"}), e(typeRange))
+	case 9:
+		return fmt.Sprintf("(%s)::small", e(typeInt))
 	}
 	return fmt.Sprintf("(%s)[1]", e(typeArray))
 }
@@ -210,8 +235,16 @@ var comparisons = []string{"=", "<>", "<", "<=", ">", ">="}
 // condition makes a boolean expression with parts.
 func (g *generator) condition(s *scope, depth int) string {
 	e := func(t valueType) string { return g.expr(s, t, depth-1) }
-	t := pick(g.Choices, []valueType{typeInt, typeInt, typeInt, typeText, typeText, typeNum, typeTime, typeBool, typeFloat, typeArray, typeJSON})
-	switch g.N(17) {
+	t := pick(g.Choices, []valueType{typeInt, typeInt, typeInt, typeText, typeText, typeNum, typeTime, typeBool, typeFloat, typeArray, typeJSON, typeEnum, typePair, typeRange})
+	switch g.N(19) {
+	case 17:
+		return pick(g.Choices, []func() string{
+			func() string { return fmt.Sprintf("(%s @> %s)", e(typeRange), e(typeInt)) },
+			func() string { return fmt.Sprintf("(%s && %s)", e(typeRange), e(typeRange)) },
+			func() string { return fmt.Sprintf("(%s @> %s)", e(typeJSON), e(typeJSON)) },
+			func() string { return fmt.Sprintf("(%s && %s)", e(typeArray), e(typeArray)) },
+			func() string { return fmt.Sprintf("(%s = ANY (array[%s, %s]))", e(typeEnum), e(typeEnum), e(typeEnum)) },
+		})()
 	case 16:
 		return pick(g.Choices, []string{"(random() < 2)", "(now() > '2000-01-01')", "(random() < 0)", "(clock_timestamp() >= now())", fmt.Sprintf("(%s < now())", g.leaf(s, typeTime)),
 			fmt.Sprintf("(%s = current_date - current_date)", g.leaf(s, typeInt)), fmt.Sprintf("(%s IN (SELECT 3 UNION ALL SELECT 4))", g.leaf(s, typeInt))})
@@ -236,6 +269,11 @@ func (g *generator) condition(s *scope, depth int) string {
 		return fmt.Sprintf("(%s %sIN (%s))", g.leaf(s, t), pick(g.Choices, []string{"", "NOT "}), strings.Join(list, ", "))
 	case 9:
 		return fmt.Sprintf("(%s IS %sDISTINCT FROM %s)", e(t), pick(g.Choices, []string{"", "NOT "}), e(t))
+	case 18:
+		if rows := s.of(typeRow); len(rows) > 0 {
+			row := pick(g.Choices, rows)
+			return pick(g.Choices, []string{"(" + row + " IS NULL)", "(" + row + " IS NOT NULL)", "(" + row + " = " + pick(g.Choices, rows) + ")"})
+		}
 	case 10:
 		return fmt.Sprintf("(%s BETWEEN %s AND %s)", e(t), e(t), e(t))
 	case 11:

@@ -26,16 +26,77 @@ func (g *generator) base(s *scope) string {
 		offer(s, alias, v.columns)
 		return v.name + " AS " + alias
 	}
+	return g.table(s)
+}
+
+// table chooses a table, and offers its columns to s.
+func (g *generator) table(s *scope) string {
 	t := tables[g.N(len(tables))]
 	alias := g.name("t")
 	for _, c := range columns {
 		s.atoms = append(s.atoms, atom{alias + "." + c.name, c.typ, true})
 	}
 	s.identity = append(s.identity, alias+".id")
-	if g.Chance(3) {
-		s.atoms = append(s.atoms, atom{"(" + alias + ")::text", typeText, false})
+	if g.Chance(4) {
+		s.atoms = append(s.atoms, pick(g.Choices, []atom{
+			{"(" + alias + ")::text", typeText, false}, {"to_jsonb(" + alias + ")", typeJSON, false}, {"(" + alias + ").k", typeInt, false},
+			{"(" + alias + ".*)", typeRow, false}, {alias + ".tableoid::regclass::text", typeText, true}, {alias, typeRow, false},
+		}))
+	}
+	if g.Chance(2) {
+		return t.name + " AS " + alias + " TABLESAMPLE " + pick(g.Choices, []string{"BERNOULLI (100)", "SYSTEM (100)", "BERNOULLI (100) REPEATABLE (3)", "SYSTEM (0)"})
 	}
 	return t.name + " AS " + alias
+}
+
+// rowSource makes a FROM item that is no table: values, or functions that return sets, perhaps of columns before them.
+func (g *generator) rowSource(left, s *scope) string {
+	alias := g.name("v")
+	arrays, documents := left.of(typeArray), left.of(typeJSON)
+	switch n := g.N(7); {
+	case n == 0:
+		offer(s, alias, []column{{"a", typeInt}, {"b", typeText}})
+		return fmt.Sprintf("(VALUES (%s, %s), (%s, %s)) AS %s(a, b)", g.constant(typeInt)+"::int", g.constant(typeText)+"::text", g.constant(typeInt), g.constant(typeText), alias)
+	case n == 1:
+		offer(s, alias, []column{{"a", typeInt}})
+		return fmt.Sprintf("generate_series(1, %d) AS %s(a)", 1+g.N(4), alias)
+	case n == 2:
+		offer(s, alias, []column{{"a", typeInt}, {"b", typeText}})
+		return fmt.Sprintf("ROWS FROM (generate_series(1, 3), unnest(array['a', 'b'])) AS %s(a, b)", alias)
+	case n == 3:
+		offer(s, alias, []column{{"a", typeInt}, {"o::int", typeInt}})
+		return fmt.Sprintf("unnest(array[3, 2, NULL]) WITH ORDINALITY AS %s(a, o)", alias)
+	case n == 4 && len(arrays) > 0:
+		offer(s, alias, []column{{"a", typeInt}, {"o::int", typeInt}})
+		return fmt.Sprintf("unnest(%s) WITH ORDINALITY AS %s(a, o)", pick(g.Choices, arrays), alias)
+	case n == 5 && len(documents) > 0:
+		offer(s, alias, []column{{"x", typeJSON}, {"o::int", typeInt}})
+		return fmt.Sprintf("jsonb_path_query(%s, '$.*') WITH ORDINALITY AS %s(x, o)", pick(g.Choices, documents), alias)
+	}
+	offer(s, alias, []column{{"a", typeInt}})
+	return fmt.Sprintf("unnest(array[1, 2, 2, NULL]) AS %s(a)", alias)
+}
+
+// natural makes a natural join of two tables by their distribution columns, or by others.
+func (g *generator) natural(s *scope) string {
+	g.budget -= 2
+	one, other, joined := g.name("s"), g.name("s"), g.name("s")
+	key := pick(g.Choices, []string{"k", "k", "a", "b"})
+	typ := typeInt
+	if key == "b" {
+		typ = typeText
+	}
+	kind := pick(g.Choices, []string{"NATURAL JOIN", "NATURAL LEFT JOIN", "NATURAL RIGHT JOIN", "NATURAL FULL JOIN"})
+	text := fmt.Sprintf("(SELECT %s, id AS i1, n AS n1 FROM %s) AS %s %s (SELECT %s, id AS i2, e AS e2 FROM %s) AS %s",
+		key, tables[g.N(len(tables))].name, one, kind, key, tables[g.N(len(tables))].name, other)
+	all := []column{{key, typ}, {"i1", typeInt}, {"n1", typeNum}, {"i2", typeInt}, {"e2", typeEnum}}
+	if g.Chance(40) {
+		offer(s, joined, all)
+		return fmt.Sprintf("(%s) AS %s", text, joined)
+	}
+	offer(s, one, all[:3])
+	offer(s, other, []column{all[0], all[3], all[4]})
+	return text
 }
 
 // offer adds the columns of a derived table to s.
@@ -56,7 +117,7 @@ func (g *generator) source(s *scope, depth int) string {
 		inner := &scope{}
 		from := g.base(inner)
 		table, alias, _ := strings.Cut(from, " AS ")
-		if strings.HasPrefix(table, "q") || strings.HasPrefix(table, "w") {
+		if strings.HasPrefix(table, "q") || strings.HasPrefix(table, "w") || strings.Contains(alias, " ") {
 			break
 		}
 		where := ""
@@ -73,23 +134,16 @@ func (g *generator) source(s *scope, depth int) string {
 		offer(s, alias, outputs(types))
 		return fmt.Sprintf("(%s) AS %s", sub, alias)
 	case 9:
-		alias := g.name("v")
-		switch g.N(3) {
-		case 0:
-			offer(s, alias, []column{{"a", typeInt}, {"b", typeText}})
-			return fmt.Sprintf("(VALUES (%s, %s), (%s, %s)) AS %s(a, b)", g.constant(typeInt)+"::int", g.constant(typeText)+"::text", g.constant(typeInt), g.constant(typeText), alias)
-		case 1:
-			offer(s, alias, []column{{"a", typeInt}})
-			return fmt.Sprintf("generate_series(1, %d) AS %s(a)", 1+g.N(4), alias)
-		}
-		offer(s, alias, []column{{"a", typeInt}})
-		return fmt.Sprintf("unnest(array[1, 2, 2, NULL]) AS %s(a)", alias)
+		return g.rowSource(&scope{}, s)
 	}
 	return g.base(s)
 }
 
 // from makes a FROM clause of up to depth+1 items, and offers their columns to s.
 func (g *generator) from(s *scope, depth int) string {
+	if depth > 0 && g.budget > 1 && g.Chance(3) {
+		return g.natural(s)
+	}
 	text := g.source(s, depth)
 	for n := 0; n < 2 && g.budget > 0 && g.Chance([]int{35, 45, 55}[max(0, min(depth, 2))]-15*n); n++ {
 		left := *s
@@ -117,6 +171,12 @@ func (g *generator) from(s *scope, depth int) string {
 			}
 			continue
 		}
+		if g.Chance(4) {
+			text += " CROSS JOIN " + g.rowSource(&left, right)
+			s.atoms = append(s.atoms, right.atoms...)
+			s.identity = append(s.identity, right.identity...)
+			continue
+		}
 		next := g.source(right, depth-1)
 		kind := pick(g.Choices, []string{"JOIN", "JOIN", "JOIN", "LEFT JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "CROSS JOIN", ","})
 		on := ""
@@ -124,6 +184,11 @@ func (g *generator) from(s *scope, depth int) string {
 			on = " ON " + g.joinCondition(&left, right, kind)
 			if n == 0 && g.Chance(15) && len(left.atoms) >= len(columns) && len(right.atoms) >= len(columns) {
 				on = " USING (" + pick(g.Choices, []string{"k", "k", "a", "b", "k, id"}) + ")"
+				if strings.HasPrefix(on, " USING (k") && g.Chance(20) {
+					alias := g.name("u")
+					on += " AS " + alias
+					s.atoms = append(s.atoms, atom{alias + ".k", typeInt, true})
+				}
 			}
 		}
 		s.atoms = append(s.atoms, right.atoms...)
@@ -147,6 +212,10 @@ func (g *generator) joinCondition(left, right *scope, kind string) string {
 	cond := "true"
 	if len(l) > 0 && len(r) > 0 {
 		cond = fmt.Sprintf("%s = %s", g.keyOf(l), g.keyOf(r))
+		if t == typeInt && g.Chance(8) {
+			cond = pick(g.Choices, []string{"%s + 1 = %s", "%s = %s - 1", "abs(%s) = %s", "%s %% 3 = %s %% 3"})
+			cond = fmt.Sprintf(cond, g.keyOf(l), g.keyOf(r))
+		}
 		if kind != "FULL JOIN" && g.Chance(7) {
 			cond = fmt.Sprintf("%s %s %s", g.keyOf(l), pick(g.Choices, comparisons), g.keyOf(r))
 		}
@@ -177,7 +246,7 @@ func outputs(types []valueType) []column {
 func (g *generator) outputTypes() []valueType {
 	types := []valueType{typeInt}
 	for len(types) < 4 && g.Chance(55) {
-		types = append(types, pick(g.Choices, []valueType{typeInt, typeText, typeNum, typeBool, typeTime, typeFloat, typeArray, typeJSON}))
+		types = append(types, pick(g.Choices, []valueType{typeInt, typeText, typeNum, typeBool, typeTime, typeFloat, typeArray, typeJSON, typeEnum, typePair, typeRange}))
 	}
 	return types
 }
@@ -213,7 +282,13 @@ func (g *generator) orderLimit(types []valueType, always bool) string {
 		order[0], order[1] = order[1], order[0]
 	}
 	text := " ORDER BY " + strings.Join(order, ", ")
-	switch g.N(6) {
+	switch g.N(8) {
+	case 6:
+		if g.budget > 0 && g.Chance(30) {
+			g.budget--
+			bound := fmt.Sprintf("(SELECT %s FROM %s)", pick(g.Choices, []string{"count(*) / 4", "min(id)", "NULLIF(count(*), count(*))"}), tables[g.N(len(tables))].name)
+			text += pick(g.Choices, []string{" LIMIT ", " OFFSET ", " LIMIT 5 OFFSET "}) + bound
+		}
 	case 1, 2:
 		text += fmt.Sprintf(" LIMIT %d", g.N(8))
 	case 3:
@@ -248,6 +323,9 @@ func (g *generator) selectQuery(outer *scope, types []valueType, depth int, tail
 		return with + g.grouped(s, from, where, types, depth, tail)
 	}
 	window := g.Chance(12)
+	outerWindow := g.window
+	g.window = ""
+	defer func() { g.window = outerWindow }()
 	list := make([]string, len(types))
 	for i, t := range types {
 		if window && g.Chance(60) {
@@ -267,17 +345,18 @@ func (g *generator) selectQuery(outer *scope, types []valueType, depth int, tail
 	case tail && g.Chance(5):
 		// DISTINCT ON needs a total order to be defined
 		distinct = "DISTINCT ON (c1) "
-		text := fmt.Sprintf("SELECT %s%s%s%s", strings.TrimSuffix(distinct, " "), " "+strings.Join(list, ", "), from, where)
+		text := fmt.Sprintf("SELECT %s%s%s%s%s", strings.TrimSuffix(distinct, " "), " "+strings.Join(list, ", "), from, where, g.window)
 		names := make([]string, len(types))
 		for i := range types {
 			names[i] = fmt.Sprint(i + 1)
 		}
 		return with + text + " ORDER BY " + strings.Join(names, ", ")
 	}
+	named := g.window
 	if tail {
 		order = g.orderLimit(types, false)
 	}
-	return fmt.Sprintf("%sSELECT %s%s%s%s%s", with, distinct, strings.Join(list, ", "), from, where, order)
+	return fmt.Sprintf("%sSELECT %s%s%s%s%s%s", with, distinct, strings.Join(list, ", "), from, where, named, order)
 }
 
 // castFor makes sure that a constant at the top has its type: set operations and subqueries would leave it unknown.
@@ -321,7 +400,7 @@ func (g *generator) grouped(s *scope, from, where string, types []valueType, dep
 	var keys []string
 	grouped := &scope{outer: s.outer}
 	for len(keys) < 3 && g.Chance(60) {
-		t := pick(g.Choices, []valueType{typeInt, typeInt, typeText, typeBool, typeNum, typeTime, typeArray, typeJSON})
+		t := pick(g.Choices, []valueType{typeInt, typeInt, typeText, typeBool, typeNum, typeTime, typeArray, typeJSON, typeEnum, typePair, typeRange})
 		var key string
 		plain := true
 		if own := s.of(t); len(own) == 0 || g.Chance(15) {
@@ -365,6 +444,10 @@ func (g *generator) grouped(s *scope, from, where string, types []valueType, dep
 	for i, t := range types {
 		if sets && t == typeInt && g.Chance(30) {
 			list[i] = fmt.Sprintf("grouping(%s)", strings.Join(keys, ", "))
+		} else if t == typeInt && len(keys) > 0 && !sets && g.Chance(8) {
+			// a window over the groups
+			list[i] = fmt.Sprintf("%s OVER (%sORDER BY %s)::int", pick(g.Choices, []string{"rank()", "sum(count(*))", "row_number()", "lag(max(" + g.leaf(inner, typeInt) + "))"}),
+				pick(g.Choices, []string{"", "PARTITION BY " + keys[0] + " "}), strings.Join(keys, ", "))
 		} else if g.Chance(60) {
 			list[i] = g.leafOrAggregate(grouped, t)
 		} else {

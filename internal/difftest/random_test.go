@@ -29,6 +29,7 @@ func newTester(t *testing.T, seed uint64) *tester {
 	pair := NewPair(t, &shared, 2, 6)
 	s := pair.Connect(t)
 	var reset []string
+	s.Must(t, types)
 	for i := range tables {
 		s.Must(t, tables[i].create())
 		if d := tables[i].distribute; d != "" {
@@ -239,7 +240,15 @@ func (f *failure) size() int {
 }
 
 func (x *tester) report() {
-	x.Logf("seed %d: %v", x.seed, x.counts)
+	all := 0
+	for _, n := range x.counts {
+		all += n
+	}
+	x.Logf("seed %d: %d statements compared with PostgreSQL: %d wrong, %d refused (%.2f %%), %d answered alike, %d failed alike, %d too slow to tell",
+		x.seed, all, x.counts["different"], x.counts["refused"], 100*float64(x.counts["refused"])/float64(max(all, 1)), x.counts["same"], x.counts["same error"], x.counts["slow"])
+	if x.counts["refused"]*200 > all+400 {
+		x.Error("more than one statement in 200 was refused")
+	}
 	var reasons []string
 	for r := range x.refusals {
 		reasons = append(reasons, r)

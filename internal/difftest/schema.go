@@ -18,12 +18,16 @@ const (
 	typeFloat // multiples of 0.25, so that sums do not depend on the order of addition
 	typeArray
 	typeJSON
-	typeCount // the number of types
+	typeEnum
+	typePair              // a composite type
+	typeRange             // of int
+	typeCount             // the number of types
+	typeRow   = typeCount // a whole row of a table: nothing but what a scope offers
 )
 
 // sqlName is how a type is written in a cast.
 func (t valueType) sqlName() string {
-	return [...]string{"int", "text", "boolean", "numeric(12,2)", "timestamptz", "float8", "int[]", "jsonb"}[t]
+	return [...]string{"int", "text", "boolean", "numeric(12,2)", "timestamptz", "float8", "int[]", "jsonb", "mood", "pair", "int4range"}[t]
 }
 
 // column is a column of all the generator's tables: they have the same ones and differ in how they are spread.
@@ -32,8 +36,28 @@ type column struct {
 	typ  valueType
 }
 
+// declaration is how a table declares the column: some are of a domain over their type, or have a collation of their own.
+func (c column) declaration() string {
+	switch c.name {
+	case "id":
+		return "id int NOT NULL"
+	case "a":
+		return "a int DEFAULT 7"
+	case "b":
+		return "b text DEFAULT 'dflt'"
+	case "s":
+		return `s text COLLATE "en-x-icu"`
+	case "z":
+		return "z small"
+	}
+	return c.name + " " + c.typ.sqlName()
+}
+
+// types are what the tables need first.
+const types = "CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy'); CREATE TYPE pair AS (p int, q text); CREATE DOMAIN small AS int CHECK (VALUE < 1000000)"
+
 var columns = []column{{"id", typeInt}, {"k", typeInt}, {"a", typeInt}, {"b", typeText}, {"f", typeBool}, {"n", typeNum}, {"t", typeTime},
-	{"x", typeFloat}, {"r", typeArray}, {"j", typeJSON}}
+	{"x", typeFloat}, {"r", typeArray}, {"j", typeJSON}, {"e", typeEnum}, {"c", typePair}, {"g", typeRange}, {"s", typeText}, {"z", typeInt}}
 
 // table is one of the generator's tables.
 type table struct {
@@ -76,7 +100,13 @@ var views = []struct {
 
 func (t *table) create() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "CREATE TABLE %s (id int NOT NULL, k int, a int DEFAULT 7, b text DEFAULT 'dflt', f boolean, n numeric(12,2), t timestamptz, x float8, r int[], j jsonb", t.name)
+	fmt.Fprintf(&b, "CREATE TABLE %s (", t.name)
+	for i, c := range columns {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(c.declaration())
+	}
 	if len(t.unique) > 0 {
 		fmt.Fprintf(&b, ", PRIMARY KEY (%s)", strings.Join(t.unique, ", "))
 	}
@@ -139,12 +169,15 @@ var constants = [typeCount][]string{
 	typeFloat: {"0.25", "1.5", "-2.75", "4", "100.5", "0.75", "2.5", "3"},
 	typeArray: {"'{}'", "'{1}'", "'{1,2}'", "'{2,1,NULL}'", "'{5,6,7}'", "'{NULL}'"},
 	typeJSON:  {`'{"a": 1}'`, `'{"a": 2, "b": "x"}'`, `'[1, 2]'`, `'null'`, `'"s"'`, `'{}'`, `'{"a": null}'`, `'7'`},
+	typeEnum:  {"'sad'", "'ok'", "'happy'"},
+	typePair:  {"'(1,a)'", "'(2,b)'", "'(1,)'", "'(,)'", `'(7,"x y")'`},
+	typeRange: {"'[1,5)'", "'[3,9)'", "'empty'", "'(,4)'", "'[7,)'", "'[1,2)'"},
 }
 
 func constantOf(t valueType, n int) string {
 	v := constants[t][n%len(constants[t])]
 	switch t {
-	case typeTime, typeArray, typeJSON:
+	case typeTime, typeArray, typeJSON, typeEnum, typePair, typeRange:
 		v += "::" + t.sqlName()
 	case typeNum:
 		v = "(" + v + ")"

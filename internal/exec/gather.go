@@ -156,12 +156,12 @@ func (x *execution) renderTask(dst []byte, g *plan.Gather, t *task) ([]byte, err
 }
 
 // open takes connections for tasks and sends all of them off, so that nodes work side by side. Inside a block a node has one
-// connection; outside, a read of several tasks per node may use more.
+// connection; outside, a read of several tasks per node may use more, unless it locks rows: its tasks would wait for each other.
 func (x *execution) open(ctx context.Context, g *plan.Gather, tasks []task, f *form) ([]*lane, error) {
 	f.reuse = f.reuse && recurs(g.SQL)
 	f.costly = g.Fuse != plan.FuseNone && !g.Writes && recurs(g.SQL)
 	perNode := 1
-	if !x.env.Tx.InBlock() && !g.Writes {
+	if !x.env.Tx.InBlock() && !g.Writes && !x.plan.Writes {
 		perNode = max(1, min(x.env.PoolSize, lanesPerNode))
 	}
 	var lanes []*lane

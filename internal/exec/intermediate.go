@@ -20,10 +20,29 @@ type Intermediate struct {
 	Types []string // as SQL, for casts
 	Rows  *Spool
 
+	collations []string // by column: " COLLATE …" where it is not the type's own; nil if all are
+
 	from, to int64 // only these rows count, if to is not 0
 
 	tables map[int32]string // by node: the temporary table that holds the rows there
 	inline []byte           // appendSQL's answer, once made: the same text goes to many shards
+}
+
+// collate gives a column a collation.
+func (im *Intermediate) collate(column int, collation string) {
+	if im.collations == nil {
+		im.collations = make([]string, len(im.Types))
+	}
+	im.collations[column] = " COLLATE " + collation
+}
+
+// appendType writes a column's type and its collation.
+func (im *Intermediate) appendType(dst []byte, column int) []byte {
+	dst = append(dst, im.Types[column]...)
+	if im.collations != nil {
+		dst = append(dst, im.collations[column]...)
+	}
+	return dst
 }
 
 // appendSQL writes the result as a parenthesised SELECT.
@@ -35,7 +54,7 @@ func (im *Intermediate) appendSQL(dst []byte, at place) ([]byte, error) {
 				dst = append(dst, ", "...)
 			}
 			dst = append(dst, "NULL::"...)
-			dst = append(dst, im.Types[i]...)
+			dst = im.appendType(dst, i)
 			dst = append(dst, " AS "...)
 			dst = appendIdentifier(dst, im.Names[i])
 		}
@@ -109,7 +128,7 @@ func (im *Intermediate) appendRows(dst []byte, rows *Spool) ([]byte, error) {
 		dst = append(dst, 'c')
 		dst = appendInt(dst, int64(i))
 		dst = append(dst, "::"...)
-		dst = append(dst, im.Types[i]...)
+		dst = im.appendType(dst, i)
 		dst = append(dst, " AS "...)
 		dst = appendIdentifier(dst, name)
 	}

@@ -100,6 +100,11 @@ func Prepare(ctx context.Context, c *backend.Conn, snapshot *catalog.Snapshot, p
 		if len(g.Columns) == len(im.Names) {
 			im.Names = g.Columns
 		}
+		for j, collation := range g.Collations {
+			if j < len(im.Types) && collation != "" && snapshot.Collatable(im.OIDs[j]) {
+				im.collate(j, collation)
+			}
+		}
 		r.results = append(r.results, im)
 		prepared.subplans = append(prepared.subplans, *im)
 	}

@@ -43,7 +43,7 @@ func (im *Intermediate) copyTo(ctx context.Context, c *backend.Conn, table strin
 		create = append(create, 'c')
 		create = appendInt(create, int64(i+1))
 		create = append(create, ' ')
-		create = append(create, im.Types[i]...)
+		create = im.appendType(create, i)
 	}
 	create = append(create, ')')
 	c.MarkDirty() // until the table is dropped again; if that fails, the pool resets the connection

@@ -106,7 +106,7 @@ func (p *planner) aggregate(b *block, pruning Pruning) (g *Gather, ok bool, err 
 	}
 	if len(worker.TargetList) == 0 {
 		worker.TargetList = []*sql.Node{sql.Target("one", sql.Integer(1))}
-		c.result = intermediate{columns: []string{"one"}, types: []uint32{int4OID}, collations: []uint32{0}}
+		c.result = intermediate{columns: []string{"one"}, types: []uint32{int4OID}, collations: []string{""}}
 	}
 	g, err = c.finish(worker, final, pruning, "partial aggregates of each task")
 	return g, true, err
@@ -196,13 +196,27 @@ func (c *combiner) distinctArguments(call *sql.FuncCall) bool {
 	if len(call.AggOrder) > 0 || call.AggFilter != nil || call.AggWithinGroup || len(call.Args) == 0 {
 		return false
 	}
-	for _, arg := range call.Args[1:] {
-		if c.p.dependsOnRows(arg) {
+	for i, arg := range call.Args {
+		if i > 0 && c.p.dependsOnRows(arg) || c.wholeRow(arg) {
 			return false
 		}
 	}
 	c.distinctArgument(call.Args[0])
 	return true
+}
+
+// wholeRow tells whether an expression uses a table's row as one value: PostgreSQL does not take it for grouped by.
+func (c *combiner) wholeRow(e *sql.Node) bool {
+	found := false
+	sql.Walk(e, func(m proto.Message) bool {
+		if n, ok := m.(*sql.Node); ok && n.GetColumnRef() != nil {
+			names := sql.Strings(n.GetColumnRef().Fields)
+			_, _, column := c.b.lookup(names)
+			found = found || names[len(names)-1] == "*" || !column
+		}
+		return !found
+	})
+	return found
 }
 
 // distinctArgument makes columns of a DISTINCT aggregate's argument, and gives it as the final query sees it. A row goes by its
@@ -349,7 +363,10 @@ func (c *combiner) replaceLink(link *sql.SubLink) bool {
 			return false
 		}
 		// references from the subquery to grouped columns
-		c.replaceOuter(link, known.block)
+		var extra []*sql.Node
+		c.replace(link.Testexpr, &extra)
+		c.failed = c.failed || len(extra) > 0
+		c.replaceOuter(link.Subselect, known.block)
 		return false
 	}
 	c.failed = true
@@ -357,12 +374,12 @@ func (c *combiner) replaceLink(link *sql.SubLink) bool {
 }
 
 // replaceOuter replaces the references of a correlated subquery to b's columns by the tasks' columns.
-func (c *combiner) replaceOuter(link *sql.SubLink, inner *block) {
+func (c *combiner) replaceOuter(query *sql.Node, inner *block) {
 	own := map[string]bool{}
 	for _, r := range c.b.rels {
 		own[r.alias] = true
 	}
-	sql.Walk(link, func(m proto.Message) bool {
+	sql.Walk(query, func(m proto.Message) bool {
 		n, ok := m.(*sql.Node)
 		if !ok || n.GetColumnRef() == nil {
 			return !c.failed
@@ -456,7 +473,7 @@ func (c *combiner) finish(worker, final *sql.SelectStmt, pruning Pruning, reason
 	shape.sel = sql.Select(worker.TargetList, worker.FromClause, worker.WhereClause)
 	fuse := c.p.fuse(&shape)
 	index := c.p.addSubplan(Gather{SQL: t, Pruning: pruning, Fuse: fuse, Columns: c.result.columns, Reason: reason}, c.result)
-	final.FromClause = []*sql.Node{c.p.readIntermediate(index, &sql.Alias{Aliasname: "t"})}
+	final.FromClause = []*sql.Node{readIntermediate(index, &sql.Alias{Aliasname: "t"})}
 	final.WithClause, final.LockingClause = nil, nil
 	t, err = c.p.template(sql.SelectNode(final))
 	return &Gather{SQL: t, Coordinator: true}, err

@@ -43,7 +43,10 @@ func (p *planner) alignedBlock(b *block, outer *alignment) *blocker {
 		if blocked := p.alignedBlock(b.left, outer); blocked != nil {
 			return blocked
 		}
-		return p.alignedBlock(b.right, outer)
+		if blocked := p.alignedBlock(b.right, outer); blocked != nil {
+			return blocked
+		}
+		return p.sublinksBlocked(b, spread{}, outer)
 	}
 	if !p.blockHashed(b) && !p.blockNeedsCoordinator(b) {
 		return nil
@@ -127,7 +130,9 @@ func (p *planner) deepHashed(b *block) *rel {
 		if r := p.deepHashed(b.left); r != nil {
 			return r
 		}
-		return p.deepHashed(b.right)
+		if r := p.deepHashed(b.right); r != nil {
+			return r
+		}
 	}
 	for _, r := range b.rels {
 		if r.kind == relSubquery && len(r.block.outer) > 0 {
@@ -172,7 +177,7 @@ func (p *planner) alignedSemijoin(b *block, link *sublink, s spread, outer *alig
 	if !ok || !outKeys[0] {
 		return false
 	}
-	c := p.classesOf(b, b.where, p.allUsing(b.from))
+	c := p.sureClasses(b)
 	for k, sure := range s.keys {
 		if sure && c.same(k, id) {
 			return true

@@ -34,6 +34,8 @@ type rel struct {
 	node     *sql.Node         // the FROM item itself
 	whole    bool              // all of its columns are needed (a star, a whole-row reference, a natural join)
 	used     map[int]bool      // the columns that any expression names
+	system   map[string]bool   // the system columns that any expression names
+	owner    *block            // whose FROM clause it stands in
 	wholeRow bool              // an expression uses a whole row of it as one value
 	hidden   bool              // inside an aliased join: only the join's own name can reach it
 }
@@ -132,9 +134,9 @@ func (p *planner) bindSelect(sel *sql.SelectStmt, parent *block) (*block, error)
 	exprs := append([]*sql.Node{}, sel.TargetList...)
 	exprs = append(exprs, sel.WhereClause, sel.HavingClause, sel.LimitCount, sel.LimitOffset)
 	exprs = append(exprs, sel.WindowClause...)
-	for _, list := range [][]*sql.Node{sel.GroupClause, sel.DistinctClause, sel.SortClause} {
+	for i, list := range [][]*sql.Node{sel.GroupClause, sel.DistinctClause, sel.SortClause} {
 		for _, item := range list {
-			if !b.namesOutput(item) {
+			if !b.namesOutput(item, i == 0) {
 				exprs = append(exprs, item)
 			}
 		}
@@ -159,6 +161,11 @@ func (p *planner) bindSetOperation(b *block) error {
 	}
 	b.adoptOuter(b.left)
 	b.adoptOuter(b.right)
+	for _, e := range []*sql.Node{b.sel.LimitCount, b.sel.LimitOffset} {
+		if err := p.bindExpr(b, e); err != nil {
+			return err
+		}
+	}
 	b.outputs = make([]output, len(b.left.outputs))
 	for i, o := range b.left.outputs {
 		b.outputs[i] = output{name: o.name}
@@ -299,7 +306,7 @@ func (b *block) owns(r *rel) bool {
 }
 
 func (p *planner) leaf(b *block, r *rel) *fromNode {
-	r.used = map[int]bool{}
+	r.used, r.system, r.owner = map[int]bool{}, map[string]bool{}, b
 	b.rels = append(b.rels, r)
 	return &fromNode{rel: r}
 }

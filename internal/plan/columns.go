@@ -12,15 +12,23 @@ type output struct {
 	expr *sql.Node
 }
 
-// namesOutput tells whether an item of GROUP BY, DISTINCT ON or ORDER BY is a name that can only be an output column's, whose
-// expression is bound where it stands.
-func (b *block) namesOutput(item *sql.Node) bool {
+// namesOutput tells whether an item of GROUP BY, DISTINCT ON or ORDER BY is the name of an output column, whose expression is bound
+// where it stands. Output columns come before input columns of that name, and in GROUP BY after those of the query itself.
+func (b *block) namesOutput(item *sql.Node, group bool) bool {
 	if by := item.GetSortBy(); by != nil {
 		item = by.Node
 	}
 	names := sql.Strings(item.GetColumnRef().GetFields())
 	if len(names) != 1 || names[0] == "*" {
 		return false
+	}
+	if _, here := b.lookupHere(names); here && group {
+		return false
+	}
+	for _, target := range b.sel.TargetList {
+		if t := target.GetResTarget(); t.GetName() == names[0] || t.GetName() == "" && t.GetVal() != nil && figureName(t.GetVal()) == names[0] {
+			return true
+		}
 	}
 	if _, _, ok := b.lookup(names); ok {
 		return false
@@ -93,6 +101,9 @@ func (b *block) use(ref *sql.ColumnRef) {
 		}
 		b.complex = true
 		return
+	}
+	if id.col < 0 && systemColumns[names[len(names)-1]] {
+		id.rel.system[names[len(names)-1]] = true
 	}
 	if id.col >= 0 {
 		id.rel.used[id.col] = true

@@ -146,7 +146,8 @@ func (p *planner) eliminateWith(sel *sql.SelectStmt, env map[string]*withQuery) 
 				if err != nil {
 					return err
 				}
-				mustRunOnce := uses > 1 || def.Ctematerialized == sql.MaterializeAlways || p.volatileBelow(def.Ctequery)
+				mustRunOnce := uses > 1 || def.Ctematerialized == sql.MaterializeAlways || p.volatileBelow(def.Ctequery) ||
+					len(sel.LockingClause) > 0 // which lock no rows of WITH queries
 				if mustRunOnce && !block.complex && len(block.outer) == 0 {
 					index, err := p.subplan(query, "WITH query "+def.Ctename)
 					if err != nil {

@@ -150,9 +150,33 @@ func (p *planner) allUsing(nodes []*fromNode) [][2]columnID {
 	return pairs
 }
 
+// sureClasses are the columns that are equal in every row of a block, or NULL together. What an outer join's USING makes equal is
+// not: one of the two may be missing.
+func (p *planner) sureClasses(b *block) *classes {
+	var pairs [][2]columnID
+	var visit func(n *fromNode)
+	visit = func(n *fromNode) {
+		if n.rel != nil {
+			return
+		}
+		if n.join.Jointype == sql.JoinInner {
+			pairs = append(pairs, n.using...)
+		}
+		visit(n.left)
+		visit(n.right)
+	}
+	for _, n := range b.from {
+		visit(n)
+	}
+	return p.classesOf(b, b.where, pairs)
+}
+
 func (p *planner) treeSpread(b *block, n *fromNode, quals []*sql.Node, using [][2]columnID, outer *alignment) spread {
 	if n.rel != nil {
 		return p.relSpread(b, n.rel, outer)
+	}
+	if p.joinNeedsCoordinator(n) {
+		return spread{blocked: &blocker{reason: "a join condition that must be evaluated on the coordinator", rel: p.pickHashed(n)}}
 	}
 	both := append(append([]*sql.Node{}, quals...), n.quals...)
 	bothUsing := append(append([][2]columnID{}, using...), n.using...)
@@ -232,6 +256,14 @@ func (p *planner) pick(n *fromNode) *rel {
 		}
 	}
 	return p.pick(n.left)
+}
+
+// pickHashed is pick where there is a hashed item, else nil.
+func (p *planner) pickHashed(n *fromNode) *rel {
+	if !p.treeHasHashed(n) {
+		return nil
+	}
+	return p.pick(n)
 }
 
 func (p *planner) treeHasHashed(n *fromNode) bool {
@@ -334,7 +366,7 @@ func (p *planner) blockSpread(b *block, outer *alignment) (s spread, outKeys map
 		s.blocked = &blocker{reason: reason}
 		return s, nil
 	}
-	c := p.classesOf(b, b.where, p.allUsing(b.from))
+	c := p.sureClasses(b)
 	isKey := func(e *sql.Node) bool { return p.isSureKey(b, s, c, e) }
 	if len(sel.GroupClause) > 0 || sel.HavingClause != nil || p.plainAggregate(b) {
 		if !p.groupsByKey(b, isKey) {
@@ -405,6 +437,9 @@ func (p *planner) fullMergedKey(b *block, s spread, e *sql.Node) bool {
 
 // setSpread is blockSpread for UNION, INTERSECT and EXCEPT.
 func (p *planner) setSpread(b *block, outer *alignment) (spread, map[int]bool) {
+	if blocked := p.sublinksBlocked(b, spread{}, outer); blocked != nil {
+		return spread{blocked: blocked}, nil
+	}
 	left, leftKeys := p.blockSpread(b.left, outer)
 	right, rightKeys := p.blockSpread(b.right, outer)
 	for _, s := range []spread{left, right} {
@@ -415,9 +450,6 @@ func (p *planner) setSpread(b *block, outer *alignment) (spread, map[int]bool) {
 	sel := b.sel
 	switch {
 	case !left.hashed && !right.hashed:
-		if sel.LimitCount != nil || sel.LimitOffset != nil {
-			return spread{}, nil
-		}
 		return spread{}, nil
 	case left.hashed != right.hashed || left.colocation != right.colocation:
 		return spread{blocked: &blocker{reason: "a set operation between distributed and other rows"}}, nil

@@ -333,8 +333,8 @@ func (p *planner) blockNeedsCoordinator(b *block) bool {
 	if b == nil {
 		return false
 	}
-	if b.sel.Op != sql.SetopNone {
-		return p.blockNeedsCoordinator(b.left) || p.blockNeedsCoordinator(b.right)
+	if b.sel.Op != sql.SetopNone && (p.blockNeedsCoordinator(b.left) || p.blockNeedsCoordinator(b.right)) {
+		return true
 	}
 	for _, r := range b.rels {
 		switch r.kind {
@@ -393,7 +393,25 @@ func (p *planner) anyNeedsCoordinator(b *block) bool {
 			return true
 		}
 	}
+	for _, n := range b.from {
+		if p.joinNeedsCoordinator(n) {
+			return true
+		}
+	}
 	return false
+}
+
+// joinNeedsCoordinator tells whether a join's condition, or one below it, must be evaluated on the coordinator.
+func (p *planner) joinNeedsCoordinator(n *fromNode) bool {
+	if n.rel != nil {
+		return false
+	}
+	for _, q := range n.quals {
+		if p.exprNeedsCoordinator(q) {
+			return true
+		}
+	}
+	return p.joinNeedsCoordinator(n.left) || p.joinNeedsCoordinator(n.right)
 }
 
 func (p *planner) ownVolatile(b *block) bool {

@@ -104,7 +104,7 @@ func (p *planner) mergeSourceFirst(merge *sql.MergeStmt) (index int, err error) 
 	if index, err = p.subplan(query, "rows to be merged"); err != nil {
 		return 0, err
 	}
-	merge.SourceRelation.Node = p.readIntermediate(index, &sql.Alias{Aliasname: b.rels[0].alias}).Node
+	merge.SourceRelation.Node = readIntermediate(index, &sql.Alias{Aliasname: b.rels[0].alias}).Node
 	return index, nil
 }
 

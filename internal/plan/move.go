@@ -139,7 +139,7 @@ func (p *planner) moveRows(update *sql.UpdateStmt, table *catalog.Relation) (*Pl
 		return refuse("its rows cannot be taken from their shards first")
 	}
 	taken.Reason = "rows that move to other shards"
-	index := p.addSubplan(*taken, intermediate{columns: sql.Strings(alias.Colnames), types: make([]uint32, len(returning)), collations: make([]uint32, len(returning))})
+	index := p.addSubplan(*taken, intermediate{columns: sql.Strings(alias.Colnames), types: make([]uint32, len(returning)), collations: make([]string, len(returning))})
 	read := sql.Table("", intermediateName(index), "rows")
 	read.GetRangeVar().Alias = alias
 	target := sql.Clone(update.Relation)

@@ -60,6 +60,9 @@ func (f *pinFinder) block(b *block, up *pins) (outputs map[int]Value) {
 	if b.sel.Op != sql.SetopNone {
 		f.block(b.left, up)
 		f.block(b.right, up)
+		for _, link := range b.sublinks {
+			f.failed = f.failed || (f.p.blockHashed(link.block) || f.p.blockNeedsCoordinator(link.block)) && !f.inside(link.block, up)
+		}
 		return nil
 	}
 	own := f.spreadPins(b, up)

@@ -73,6 +73,7 @@ type Gather struct {
 	Writes      bool        // an UPDATE or DELETE or INSERT … SELECT per shard: affected row counts are added up
 	Insert      *InsertRows // of a subplan: it is an INSERT of an earlier one's rows, whose RETURNING rows it gives; SQL is the same statement
 	Columns     []string    // of a subplan: its columns' names
+	Collations  []string    // of a subplan: its columns' collations as SQL, "" for a type's own; nil if all are
 	Reason      string      // of a subplan: why it exists, for EXPLAIN
 }
 

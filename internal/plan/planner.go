@@ -33,7 +33,7 @@ type planner struct {
 type intermediate struct {
 	columns    []string
 	types      []uint32
-	collations []uint32
+	collations []string
 }
 
 func newPlanner(stmt sql.Statement, literals []sql.Literal, snapshot *catalog.Snapshot, settings Settings) *planner {
@@ -184,7 +184,7 @@ func (p *planner) storeQuery(query *sql.SelectStmt, whole *sql.Node) (*Plan, err
 			if err != nil {
 				return nil, err
 			}
-			stored := sql.Select(targets, []*sql.Node{p.readIntermediate(index, &sql.Alias{Aliasname: "rows"})}, nil)
+			stored := sql.Select(targets, []*sql.Node{readIntermediate(index, &sql.Alias{Aliasname: "rows"})}, nil)
 			if create := whole.GetCreateTableAsStmt(); create != nil {
 				create.Query = sql.SelectNode(stored)
 			} else {

@@ -100,6 +100,9 @@ func (p *planner) usesSystemColumns(b *block) bool {
 
 // pushdownSet plans a set operation: over each shard group if its arms match row for row there, else over its arms' rows.
 func (p *planner) pushdownSet(b *block, top bool) (*Gather, *blocker, error) {
+	if blocked := p.sublinksBlocked(b, spread{}, nil); blocked != nil {
+		return nil, blocked, nil
+	}
 	plain := p.withoutOrder(b)
 	if s, _ := p.blockSpread(plain, nil); s.blocked == nil && s.hashed {
 		g, err := p.gather(b, Pruning{Colocation: s.colocation, All: true}, top)
@@ -120,7 +123,7 @@ func (p *planner) pushdownSet(b *block, top bool) (*Gather, *blocker, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		*arm.at = sql.Select([]*sql.Node{sql.Target("", sql.Star(""))}, []*sql.Node{p.readIntermediate(index, nil)}, nil)
+		*arm.at = sql.Select([]*sql.Node{sql.Target("", sql.Star(""))}, []*sql.Node{readIntermediate(index, nil)}, nil)
 	}
 	t, err := p.template(sql.SelectNode(b.sel))
 	return &Gather{SQL: t, Coordinator: true}, nil, err
@@ -225,7 +228,7 @@ func (p *planner) sortLater(b *block, pruning Pruning) (*Gather, error) {
 		if err != nil {
 			return nil, err
 		}
-		outer := sql.Select([]*sql.Node{sql.Target("", sql.Star(""))}, []*sql.Node{p.readIntermediate(index, nil)}, nil)
+		outer := sql.Select([]*sql.Node{sql.Target("", sql.Star(""))}, []*sql.Node{readIntermediate(index, nil)}, nil)
 		outer.SortClause, outer.LimitCount, outer.LimitOffset, outer.LimitOption = sel.SortClause, sel.LimitCount, sel.LimitOffset, sel.LimitOption
 		t, err := p.template(sql.SelectNode(outer))
 		return &Gather{SQL: t, Coordinator: true}, err
@@ -283,7 +286,7 @@ func (p *planner) sortLater(b *block, pruning Pruning) (*Gather, error) {
 		return nil, err
 	}
 	index := p.addSubplan(Gather{SQL: t, Pruning: pruning, Fuse: fuse, Columns: result.columns, Reason: "rows to be sorted"}, result)
-	final.FromClause = []*sql.Node{p.readIntermediate(index, &sql.Alias{Aliasname: "t"})}
+	final.FromClause = []*sql.Node{readIntermediate(index, &sql.Alias{Aliasname: "t"})}
 	t, err = p.template(sql.SelectNode(final))
 	return &Gather{SQL: t, Coordinator: true}, err
 }
@@ -309,6 +312,9 @@ func renumber(sort []*sql.Node, b *block) {
 
 // addSubplan adds a planned part that is to run first.
 func (p *planner) addSubplan(g Gather, result intermediate) int {
+	if slices.ContainsFunc(result.collations, func(c string) bool { return c != "" }) {
+		g.Collations = result.collations
+	}
 	p.plan.Subplans = append(p.plan.Subplans, g)
 	p.intermediates = append(p.intermediates, result)
 	return len(p.intermediates) - 1
@@ -347,8 +353,8 @@ func (p *planner) fuse(b *block) Fuse {
 			case relDistributed:
 				count++
 				rows = rows || r.wholeRow
-				// The union has no row type of its own, no samples, and no children to leave out.
-				plain = plain && r.node.GetRangeVar() != nil && r.node.GetRangeVar().Inh && !r.wholeRow && !r.table.RowSecurity
+				// The union has no row type and no system columns of its own, no samples, and no children to leave out.
+				plain = plain && r.node.GetRangeVar() != nil && r.node.GetRangeVar().Inh && !r.wholeRow && !r.table.RowSecurity && len(r.system) == 0
 			case relSubquery:
 				visit(r.block)
 			}
@@ -407,15 +413,14 @@ func (p *planner) groupsAll(b *block) bool {
 func (p *planner) distinct(b *block, pruning Pruning) (*Gather, *blocker, error) {
 	worker, final := sql.Clone(b.sel), sql.Clone(b.sel)
 	worker.SortClause, worker.LimitCount, worker.LimitOffset, worker.TargetList = nil, nil, nil, nil
-	result := intermediate{}
+	c := &combiner{p: p, b: b}
 	final.TargetList = nil
-	for i, o := range b.outputs {
-		name := "c" + itoa(i+1)
-		worker.TargetList = append(worker.TargetList, sql.Target(name, sql.Clone(o.expr)))
-		final.TargetList = append(final.TargetList, sql.Target(o.name, sql.Column("t", name)))
-		result.columns = append(result.columns, name)
-		result.types = append(result.types, o.typ)
-		result.collations = append(result.collations, p.collation(b, o))
+	for _, o := range b.outputs {
+		final.TargetList = append(final.TargetList, sql.Target(o.name, c.distinctArgument(o.expr)))
+	}
+	result := c.result
+	for i, e := range c.columns {
+		worker.TargetList = append(worker.TargetList, sql.Target(result.columns[i], e))
 	}
 	for i, item := range p.sortItems(b) {
 		for j, o := range b.outputs {
@@ -429,7 +434,7 @@ func (p *planner) distinct(b *block, pruning Pruning) (*Gather, *blocker, error)
 		return nil, nil, err
 	}
 	index := p.addSubplan(Gather{SQL: t, Pruning: pruning, Fuse: p.fuse(b), Columns: result.columns, Reason: "distinct rows of each task"}, result)
-	final.FromClause = []*sql.Node{p.readIntermediate(index, &sql.Alias{Aliasname: "t"})}
+	final.FromClause = []*sql.Node{readIntermediate(index, &sql.Alias{Aliasname: "t"})}
 	final.WhereClause, final.WindowClause, final.WithClause = nil, nil, nil
 	final.GroupClause, final.HavingClause = nil, nil
 	t, err = p.template(sql.SelectNode(final))

@@ -1,6 +1,9 @@
 package plan
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/trunkline/trunkline/internal/sql"
 	"google.golang.org/protobuf/proto"
 )
@@ -13,6 +16,7 @@ const maxSteps = 1000
 // the rest can, or reads no distributed table any more and goes to the coordinator.
 func (p *planner) query(sel *sql.SelectStmt, top bool) (*Gather, error) {
 	tryRouter := true // again once names for parts of the query are out of the way
+	named := true     // WITH queries have not been put in place yet
 	for step := 0; step < maxSteps; step++ {
 		b, err := p.bindSelect(sel, nil)
 		if err != nil {
@@ -44,7 +48,8 @@ func (p *planner) query(sel *sql.SelectStmt, top bool) (*Gather, error) {
 					continue
 				}
 			}
-			if hasWith(sel) && !recursiveWith(sel) {
+			if named && hasWith(sel) && !recursiveWith(sel) {
+				named = false
 				if err := p.eliminateWith(sel, nil); err != nil {
 					return nil, err
 				}
@@ -144,89 +149,16 @@ func (p *planner) subplan(sel *sql.SelectStmt, reason string) (int, error) {
 	if !b.complex {
 		g.Columns = result.columns
 	}
-	p.plan.Subplans = append(p.plan.Subplans, *g)
-	p.intermediates = append(p.intermediates, result)
-	return len(p.intermediates) - 1, nil
+	return p.addSubplan(*g, result), nil
 }
 
-// collation gives the collation that an output column's order and equality follow where that is not its type's own: the one that
-// the columns in it are declared with.
-func (p *planner) collation(b *block, o output) uint32 {
-	found := uint32(0)
-	note := func(id columnID) {
-		switch {
-		case id.col < 0:
-		case id.rel.table != nil && id.col < len(id.rel.table.Columns):
-			if c := id.rel.table.Columns[id.col].Collation; c != 0 && c != defaultCollation {
-				found = c
-			}
-		case id.rel.kind == relSubquery && id.col < len(id.rel.block.outputs):
-			if c := p.collation(id.rel.block, id.rel.block.outputs[id.col]); c != 0 {
-				found = c
-			}
-		case id.rel.kind == relIntermediate:
-			if index, ok := intermediateIndex(id.rel.node.GetRangeVar().GetRelname()); ok && p.intermediates[index].collations[id.col] != 0 {
-				found = p.intermediates[index].collations[id.col]
-			}
-		}
-	}
-	if b.sel.Op != sql.SetopNone {
-		for i, l := range b.outputs {
-			if l.name == o.name && i < len(b.left.outputs) {
-				return p.collation(b.left, b.left.outputs[i])
-			}
-		}
-		return 0
-	}
-	if o.col != nil {
-		note(*o.col)
-		return found
-	}
-	if t := p.catalog.Types[p.baseType(o.typ)]; t == nil || t.Category != 'S' {
-		return 0
-	}
-	sql.Walk(o.expr, func(m proto.Message) bool {
-		n, ok := m.(*sql.Node)
-		if !ok {
-			return true
-		}
-		if id, ok := b.column(n); ok {
-			note(id)
-		}
-		return n.GetSubLink() == nil
-	})
-	return found
-}
-
-// defaultCollation is the OID of collation "default".
-const defaultCollation = 100
-
-// readIntermediate makes the FROM item that reads an intermediate result, with its columns' collations.
-func (p *planner) readIntermediate(index int, alias *sql.Alias) *sql.Node {
-	result := p.intermediates[index]
-	plain := true
-	for _, c := range result.collations {
-		plain = plain && p.catalog.Collations[c] == nil
-	}
+// readIntermediate makes the FROM item that reads an intermediate result.
+func readIntermediate(index int, alias *sql.Alias) *sql.Node {
 	table := sql.Table("", intermediateName(index), "rows"+itoa(index))
-	if plain {
-		if alias != nil {
-			table.GetRangeVar().Alias = sql.Clone(alias)
-		}
-		return table
+	if alias != nil {
+		table.GetRangeVar().Alias = sql.Clone(alias)
 	}
-	var targets []*sql.Node
-	for i, name := range result.columns {
-		column := sql.Column("rows"+itoa(index), name)
-		if c := p.catalog.Collations[result.collations[i]]; c != nil {
-			column = sql.Collate(column, c.SQL)
-		}
-		targets = append(targets, sql.Target(name, column))
-	}
-	if alias == nil {
-		alias = &sql.Alias{Aliasname: "rows" + itoa(index)}
-	}
-	return sql.Subquery(sql.Select(targets, []*sql.Node{table}, nil), sql.Clone(alias), false)
+	return table
 }
 
 // runFirst runs what blocks b first, and puts its rows in its place.
@@ -253,7 +185,7 @@ func (p *planner) runLinkFirst(link *sublink, reason string) error {
 	if err != nil {
 		return err
 	}
-	read := sql.Select([]*sql.Node{sql.Target("", sql.Star(""))}, []*sql.Node{p.readIntermediate(index, nil)}, nil)
+	read := sql.Select([]*sql.Node{sql.Target("", sql.Star(""))}, []*sql.Node{readIntermediate(index, nil)}, nil)
 	link.node.Subselect = sql.SelectNode(read)
 	return nil
 }
@@ -269,6 +201,9 @@ func (p *planner) runRelFirst(r *rel, reason string) error {
 	switch r.kind {
 	case relSubquery:
 		s := r.node.GetRangeSubselect()
+		if err := lockInside(r, s.Subquery.GetSelectStmt()); err != nil {
+			return err
+		}
 		index, err := p.subplan(s.Subquery.GetSelectStmt(), reason)
 		if err != nil {
 			return err
@@ -277,9 +212,9 @@ func (p *planner) runRelFirst(r *rel, reason string) error {
 		if alias == nil {
 			alias = &sql.Alias{Aliasname: "rows" + itoa(index)}
 		}
-		r.node.Node = p.readIntermediate(index, alias).Node
+		r.node.Node = readIntermediate(index, alias).Node
 		return nil
-	case relRecursive, relIntermediate, relReference:
+	case relRecursive, relIntermediate:
 		return sql.Unsupported("a recursive query over distributed tables cannot be planned here", "", "Keep the rows in a temporary table first.")
 	case relFunction:
 		whole := sql.Select([]*sql.Node{sql.Target("", sql.Star(""))}, []*sql.Node{sql.Clone(r.node)}, nil)
@@ -295,7 +230,7 @@ func (p *planner) replaceRel(r *rel, query *sql.SelectStmt, reason string) error
 		return err
 	}
 	alias := &sql.Alias{Aliasname: r.alias}
-	r.node.Node = p.readIntermediate(index, alias).Node
+	r.node.Node = readIntermediate(index, alias).Node
 	return nil
 }
 
@@ -308,6 +243,9 @@ func (p *planner) tableQuery(r *rel) *sql.SelectStmt {
 			targets = append(targets, sql.Target(name, sql.Column(r.alias, name)))
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(r.system)) {
+		targets = append(targets, sql.Target(name, sql.Column(r.alias, name)))
+	}
 	if len(targets) == 0 {
 		if r.columns != nil {
 			// Only the number of rows counts.
@@ -316,7 +254,9 @@ func (p *planner) tableQuery(r *rel) *sql.SelectStmt {
 			targets = []*sql.Node{sql.Target("", sql.Star(""))}
 		}
 	}
-	return sql.Select(targets, []*sql.Node{item}, sql.And(p.ownFilters[r]...))
+	query := sql.Select(targets, []*sql.Node{item}, sql.And(p.ownFilters[r]...))
+	query.LockingClause = locksOf(r)
+	return query
 }
 
 // runAllFirst runs every distributed table of a query first, so that the rest can run on the coordinator whatever it is.

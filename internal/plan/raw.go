@@ -34,12 +34,13 @@ func (p *planner) finishRaw(b *block, pruning Pruning, deferred []*sql.Node) (*G
 			"Keep the subquery's rows in a temporary table first.")
 	}
 	worker := sql.Select(nil, b.sel.FromClause, sql.And(b.where...))
+	worker.LockingClause = b.sel.LockingClause
 	for i, e := range c.columns {
 		worker.TargetList = append(worker.TargetList, sql.Target(c.result.columns[i], e))
 	}
 	if len(c.columns) == 0 {
 		worker.TargetList = []*sql.Node{sql.Target("one", sql.Integer(1))}
-		c.result = intermediate{columns: []string{"one"}, types: []uint32{int4OID}, collations: []uint32{0}}
+		c.result = intermediate{columns: []string{"one"}, types: []uint32{int4OID}, collations: []string{""}}
 	}
 	g, err := c.finish(worker, final, pruning, "rows for the coordinator")
 	return g, nil, err
@@ -67,8 +68,8 @@ func (c *combiner) replaceRaw(e *sql.Node, outputNames bool) {
 					return false
 				}
 			}
-			if names[len(names)-1] == "tableoid" {
-				c.tableOID(n, names)
+			if id, _, ok := c.b.lookup(names); ok && id.col < 0 && id.rel.table != nil && names[len(names)-1] == "tableoid" {
+				c.tableOID(n, id)
 				return false
 			}
 			if names[len(names)-1] == "*" {
@@ -90,15 +91,25 @@ func (c *combiner) replaceRaw(e *sql.Node, outputNames bool) {
 	})
 }
 
-// tableOID puts the user's table in place of tableoid.
-func (c *combiner) tableOID(n *sql.Node, names []string) {
-	id, _, ok := c.b.lookup(names)
-	if !ok || id.rel.table == nil {
+// tableOID puts the OID of the user's table, or of its partition, in place of tableoid: the tasks tell the name, which is the same
+// on all nodes.
+func (c *combiner) tableOID(n *sql.Node, id columnID) {
+	suffix := ""
+	if id.rel.kind == relDistributed {
+		suffix = "_[0-9]+$" // of the shards' schemas
+	}
+	name, err := sql.Parse("SELECT (SELECT pg_catalog.format('%I.%I', pg_catalog.regexp_replace(trunkline_schema.nspname::text, " + sql.QuoteLiteral(suffix) +
+		", ''), trunkline_class.relname) FROM pg_catalog.pg_class trunkline_class JOIN pg_catalog.pg_namespace trunkline_schema" +
+		" ON trunkline_schema.oid = trunkline_class.relnamespace WHERE trunkline_class.oid = tableoid)")
+	if err != nil {
 		c.failed = true
 		return
 	}
-	name := sql.QuoteIdentifier(id.rel.table.Schema) + "." + sql.QuoteIdentifier(id.rel.table.Name)
-	n.Node = sql.Cast(sql.Cast(sql.Text(name), "pg_catalog", "regclass"), "pg_catalog", "oid").Node
+	query := name[0].Tree
+	clearLocations(query)
+	value := query.GetSelectStmt().TargetList[0].GetResTarget().Val
+	value.GetSubLink().Subselect.GetSelectStmt().WhereClause.GetAExpr().Rexpr = sql.Column(id.rel.alias, "tableoid")
+	n.Node = sql.Cast(sql.Cast(c.column(value), "pg_catalog", "regclass"), "pg_catalog", "oid").Node
 }
 
 func (c *combiner) replaceRawLink(n *sql.Node) {
@@ -107,16 +118,14 @@ func (c *combiner) replaceRawLink(n *sql.Node) {
 		if !sql.Equal(known.node.Subselect, link.Subselect) {
 			continue
 		}
-		switch {
-		case c.p.blockHashed(known.block):
+		if c.p.blockHashed(known.block) {
 			n.Node = c.column(n).Node // tied to the rows' shard: the tasks compute it
-		case len(known.block.outer) == 0:
-			if link.Testexpr != nil {
-				c.replaceRaw(link.Testexpr, false)
-			}
-		default:
-			c.replaceOuter(link, known.block)
+			return
 		}
+		if link.Testexpr != nil {
+			c.replaceRaw(link.Testexpr, false)
+		}
+		c.replaceOuter(link.Subselect, known.block)
 		return
 	}
 	c.failed = true

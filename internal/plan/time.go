@@ -68,7 +68,7 @@ func (p *planner) readTimeOnce(tree proto.Message) error {
 			read.TargetList = append(read.TargetList, sql.Target(name, sql.Clone(call)))
 			result.columns = append(result.columns, name)
 			result.types = append(result.types, p.exprType(&block{}, call))
-			result.collations = append(result.collations, 0)
+			result.collations = append(result.collations, "")
 		}
 	}
 	t, err := p.template(sql.SelectNode(read))

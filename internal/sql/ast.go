@@ -39,6 +39,7 @@ type (
 	WithClause        = pg.WithClause
 	OnConflictClause  = pg.OnConflictClause
 	IntoClause        = pg.IntoClause
+	LockingClause     = pg.LockingClause
 	CaseExpr          = pg.CaseExpr
 	LimitOption       = pg.LimitOption
 	JoinType          = pg.JoinType
@@ -98,3 +99,16 @@ const (
 
 	OnConflictUpdate = pg.OnConflictAction_ONCONFLICT_UPDATE
 )
+
+// LockStrength writes the kind of a row lock.
+func LockStrength(clause *LockingClause) string {
+	switch clause.Strength {
+	case pg.LockClauseStrength_LCS_FORKEYSHARE:
+		return "FOR KEY SHARE"
+	case pg.LockClauseStrength_LCS_FORSHARE:
+		return "FOR SHARE"
+	case pg.LockClauseStrength_LCS_FORNOKEYUPDATE:
+		return "FOR NO KEY UPDATE"
+	}
+	return "FOR UPDATE"
+}
