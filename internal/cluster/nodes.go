@@ -194,6 +194,12 @@ func (r row) int(i int) int {
 	return n
 }
 
+// float reads a number.
+func (r row) float(i int) float64 {
+	f, _ := strconv.ParseFloat(string(r[i]), 64)
+	return f
+}
+
 // query runs one statement on the coordinator and gives its rows.
 func (o *operation) query(ctx context.Context, text string) ([]row, error) {
 	conn, err := o.coordinator(ctx)

@@ -51,6 +51,7 @@ func quick(config session.Config) session.Config {
 	config.RecoverInterval = time.Second
 	config.RecoverAge = 2 * time.Second
 	config.DeadlockTimeout = time.Second
+	config.JobPoll = 200 * time.Millisecond
 	return config
 }
 

@@ -1,7 +1,7 @@
 // Package session serves clients: one goroutine each, which reads the client's protocol messages, keeps its transaction state,
 // settings, prepared statements, portals and cursors, has statements planned, and has them run.
 //
-// It imports everything below it: plan, exec, cluster, txn, backend, catalog, wire and sql. Read Server first, then session.go,
+// It imports everything below it: plan, exec, cluster, jobs, txn, backend, catalog, wire and sql. Read Server first, then session.go,
 // then simple.go and extended.go.
 package session
 
@@ -21,6 +21,7 @@ import (
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/cluster"
 	"github.com/trunkline/trunkline/internal/exec"
+	"github.com/trunkline/trunkline/internal/jobs"
 	"github.com/trunkline/trunkline/internal/sql"
 	"github.com/trunkline/trunkline/internal/txn"
 	"github.com/trunkline/trunkline/internal/wire"
@@ -40,6 +41,8 @@ type Config struct {
 	// For how long a block waits before a deadlock over several nodes is looked for, how often prepared transactions that were left
 	// behind are looked for, and how old they must be: 1 s, 1 min and 10 s unless set.
 	DeadlockTimeout, RecoverInterval, RecoverAge time.Duration
+
+	JobPoll time.Duration // how often background tasks that another gateway left are looked for; 5 s unless set
 }
 
 // Server is a gateway: it accepts clients and gives each a session.
@@ -128,6 +131,8 @@ func NewServer(ctx context.Context, config Config) (*Server, error) {
 	})
 	s.background.Go(func() { s.watchClients(background) })
 	s.background.Go(func() { s.manager.WatchDeadlocks(background, s.nodes) })
+	runner := jobs.New(jobs.Config{Connect: connect, Execute: s.execute, Poll: config.JobPoll, Log: config.Log})
+	s.background.Go(func() { runner.Run(background) })
 	return s, nil
 }
 
@@ -150,7 +155,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			s.endSessions(end)
 			return err
 		}
-		s.clients.Go(func() { s.serve(sessions, socket) })
+		s.clients.Go(func() { s.serve(sessions, socket, &s.wire) })
 	}
 }
 
@@ -194,8 +199,8 @@ func (s *Server) close() {
 }
 
 // serve welcomes a client and runs its session.
-func (s *Server) serve(ctx context.Context, socket net.Conn) {
-	client, err := wire.Accept(ctx, socket, &s.wire)
+func (s *Server) serve(ctx context.Context, socket net.Conn, config *wire.Config) {
+	client, err := wire.Accept(ctx, socket, config)
 	if err != nil {
 		if !errors.Is(err, wire.ErrNoSession) {
 			s.log.Debug("a client was not let in", "client", socket.RemoteAddr().String(), "error", err)

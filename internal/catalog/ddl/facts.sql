@@ -37,8 +37,17 @@ BEGIN
   RETURN (SELECT pg_catalog.sum(z.total_size) FROM trunkline.pg_dist_shard s JOIN trunkline_internal.shard_sizes() z USING (shardid) WHERE s.logicalrelid = $1);
 END $$;
 
+CREATE OR REPLACE FUNCTION trunkline_internal.base_cost() RETURNS bigint LANGUAGE sql STABLE AS
+$$ SELECT pg_catalog.pg_size_bytes(trunkline_internal.own_setting('rebalancer_by_disk_size_base_cost', '100MB')) $$;
+
+-- What a shard group weighs: the bytes of all its shards, and as much again as an empty one costs to have.
 CREATE OR REPLACE FUNCTION trunkline.citus_shard_cost_by_disk_size(shardid bigint) RETURNS real LANGUAGE sql STABLE STRICT AS
-$$ SELECT (coalesce(pg_catalog.max(z.total_size), 0) + 100 * 1024 * 1024)::real FROM trunkline_internal.shard_sizes() z WHERE z.shardid = $1 $$;
+$$ SELECT (coalesce(pg_catalog.sum(z.total_size), 0) + trunkline_internal.base_cost())::real
+   FROM trunkline.pg_dist_shard own JOIN trunkline.pg_dist_partition p USING (logicalrelid)
+   JOIN trunkline.pg_dist_partition q ON q.colocationid = p.colocationid
+   JOIN trunkline.pg_dist_shard s ON s.logicalrelid = q.logicalrelid AND s.shardminvalue IS NOT DISTINCT FROM own.shardminvalue
+   JOIN trunkline_internal.shard_sizes() z ON z.shardid = s.shardid
+   WHERE own.shardid = $1 $$;
 
 CREATE OR REPLACE FUNCTION trunkline_internal.table_type(logicalrelid regclass) RETURNS text LANGUAGE sql STABLE AS
 $$ SELECT CASE WHEN p.partmethod <> 'n' THEN 'distributed'

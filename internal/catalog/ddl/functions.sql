@@ -1,5 +1,9 @@
 -- Functions under Citus' names that the metadata alone can answer. Runs whenever its text has changed.
 
+-- One of the gateway's own settings, as the session has it.
+CREATE OR REPLACE FUNCTION trunkline_internal.own_setting(name text, standard text) RETURNS text LANGUAGE sql STABLE AS
+$$ SELECT coalesce(nullif(pg_catalog.current_setting('citus.' || name, true), ''), nullif(pg_catalog.current_setting('canopy.' || name, true), ''), standard) $$;
+
 CREATE OR REPLACE FUNCTION trunkline.citus_version() RETURNS text LANGUAGE sql STABLE AS
 $$ SELECT 'Trunkline 0.1 (compatible with Citus 13.0) on ' || pg_catalog.version() $$;
 
