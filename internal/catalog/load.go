@@ -212,7 +212,7 @@ func (l *loader) relation(f *fields) {
 		n, _ := strconv.Atoi(attNum)
 		r.PrimaryKey = append(r.PrimaryKey, n)
 	}
-	r.Definition, r.Referenced, r.CheckOption, r.HasRules = f.text(), f.bool(), f.text(), f.bool()
+	r.Definition, r.Referenced, r.CheckOption, r.HasRules, r.ColumnGrants = f.text(), f.bool(), f.text(), f.bool(), f.bool()
 	r.DistColumn = -1
 	if p, ok := l.partitions[r.OID]; ok {
 		r.ColocationID, r.ShardIDs = p.colocation, p.shards

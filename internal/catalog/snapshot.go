@@ -95,6 +95,7 @@ type Relation struct {
 	Referenced   bool    // a foreign key points at it
 	TriggersRead bool    // one of them runs a function that ReadsTables
 	RowSecurity  bool
+	ColumnGrants bool   // some columns have grants of their own: not everyone who may read one of them may read all
 	Inherited    bool   // has children by inheritance or partitioning
 	Parent       uint32 // of a partition
 	ToastOrTemp  bool

@@ -192,7 +192,8 @@ func (o *operation) activate(ctx context.Context, a backend.Address, group int32
 // copyReferenceTables makes the copies of reference tables that a node does not have.
 func (o *operation) copyReferenceTables(ctx context.Context, group int32) error {
 	rows, err := o.query(ctx, fmt.Sprintf(`SELECT p.logicalrelid::oid::bigint FROM trunkline.pg_dist_partition p JOIN trunkline.pg_dist_shard s USING (logicalrelid)
-		WHERE p.repmodel = 't' AND NOT EXISTS (SELECT FROM trunkline.pg_dist_placement l WHERE l.shardid = s.shardid AND l.groupid = %d)`, group))
+			JOIN pg_catalog.pg_class c ON c.oid = p.logicalrelid
+		WHERE p.repmodel = 't' AND NOT c.relispartition AND NOT EXISTS (SELECT FROM trunkline.pg_dist_placement l WHERE l.shardid = s.shardid AND l.groupid = %d)`, group))
 	if err != nil {
 		return err
 	}
@@ -200,40 +201,42 @@ func (o *operation) copyReferenceTables(ctx context.Context, group int32) error 
 	if err != nil {
 		return err
 	}
-	missing := map[uint32]*definition{}
+	missing := map[uint32][]*definition{}
 	for _, r := range rows {
-		d, err := describe(ctx, source, uint32(r.int(0)))
+		tree, err := describeTree(ctx, source, uint32(r.int(0)))
 		if err != nil {
 			return err
 		}
 		// Nobody may change the rows until the copy is part of every write.
-		if err := o.exec(ctx, "LOCK TABLE "+d.qualified()+" IN SHARE ROW EXCLUSIVE MODE"); err != nil {
+		if err := o.exec(ctx, "LOCK TABLE "+tree[0].qualified()+" IN SHARE ROW EXCLUSIVE MODE"); err != nil {
 			return err
 		}
-		missing[d.OID] = d
+		missing[tree[0].OID] = tree
 	}
 	for len(missing) > 0 {
 		// Referenced tables go first; of a cycle, any.
 		next := uint32(0)
-		for oid, d := range missing {
-			if next == 0 || !awaits(d, missing) {
+		for oid, tree := range missing {
+			if next == 0 || !awaits(tree, missing) {
 				next = oid
 			}
 		}
-		d := missing[next]
+		tree := missing[next]
 		delete(missing, next)
-		if err := o.copyReferenceTable(ctx, d, []int32{group}); err != nil {
+		if err := o.copyReferenceTable(ctx, tree, []int32{group}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// awaits tells whether a table references one that is still to come.
-func awaits(d *definition, missing map[uint32]*definition) bool {
-	for _, k := range d.Constraints {
-		if k.Type == "f" && k.References != d.OID && missing[k.References] != nil {
-			return true
+// awaits tells whether a table, or one of its partitions, references one that is still to come.
+func awaits(tree []*definition, missing map[uint32][]*definition) bool {
+	for _, d := range tree {
+		for _, k := range d.Constraints {
+			if k.Type == "f" && k.References != tree[0].OID && missing[k.References] != nil {
+				return true
+			}
 		}
 	}
 	return false

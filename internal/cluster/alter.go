@@ -56,6 +56,9 @@ func (p *propagation) alterTable(ctx context.Context, tree *sql.Node, n *sql.Alt
 			return err
 		}
 	}
+	if altersKey(before[0], t.table, n) {
+		return p.alterKeyType(ctx, t, before[0])
+	}
 	if err := p.own(ctx); err != nil {
 		return err
 	}
@@ -76,9 +79,15 @@ func (p *propagation) alterTable(ctx context.Context, tree *sql.Node, n *sql.Alt
 	if err := p.out(ctx, t.table, ddl.Script(work.first)); err != nil {
 		return err
 	}
-	for _, c := range work.drawn {
-		if err := p.drawValues(ctx, t, after[0], c); err != nil {
+	if t.table.reference && len(work.drawn) > 0 {
+		if err := p.copyColumns(ctx, after, work.drawn); err != nil {
 			return err
+		}
+	} else {
+		for _, c := range work.drawn {
+			if err := p.drawValues(ctx, t, after[0], c); err != nil {
+				return err
+			}
 		}
 	}
 	if err := p.out(ctx, t.table, ddl.Script(work.then)); err != nil {
@@ -90,7 +99,7 @@ func (p *propagation) alterTable(ctx context.Context, tree *sql.Node, n *sql.Alt
 // alteration is what ALTER TABLE means for a shard.
 type alteration struct {
 	first []string
-	drawn []column // new columns whose values in existing rows a sequence gives, between first and then
+	drawn []column // new columns whose values in existing rows differ by row and are not the shard's to choose; they come between first and then
 	then  []string
 }
 
@@ -115,11 +124,6 @@ func mayAlter(d *definition, table spread, cmd *sql.AlterTableCmd) error {
 		if isKey {
 			return sql.Unsupported(fmt.Sprintf("cannot drop distribution column %q of table %q", cmd.Name, d.Name), "",
 				"Undistribute the table with undistribute_table(), or distribute it by another column, first.")
-		}
-	case sql.AlterColumnType:
-		if isKey {
-			return sql.Unsupported(fmt.Sprintf("cannot alter the type of distribution column %q of table %q", cmd.Name, d.Name), "",
-				"Undistribute the table with undistribute_table(), alter it, and distribute it again.")
 		}
 	case sql.AlterAddInherit, sql.AlterDropInherit, sql.AlterAddOf, sql.AlterDropOf:
 		return sql.Unsupported("inheritance and typed tables are not supported for distributed and reference tables",
@@ -286,20 +290,23 @@ func (p *propagation) addColumn(ctx context.Context, t *target, after []*definit
 	c := *d.column(name)
 	g := newGenerator(after, !t.table.reference)
 	alter := "ALTER TABLE " + g.table(d) + " ALTER COLUMN " + sql.QuoteIdentifier(name)
-	if c.FromSequence || c.Identity != "" {
-		if t.table.reference {
-			return nil, sql.Unsupported(fmt.Sprintf("cannot add column %q, which a sequence fills, to reference table %q", name, t.name), "",
-				"Add the column without the default, fill it, and then set the default.")
-		}
+	missing, err := p.missingValue(ctx, after, name)
+	if err != nil {
+		return nil, err
+	}
+	drawn := c.FromSequence || c.Identity != ""
+	// A default that PostgreSQL has evaluated row by row would come out otherwise in each copy of a reference table.
+	copied := t.table.reference && !drawn && c.Default != "" && c.Generated == "" && missing == nil
+	if drawn || copied {
 		if c.NotNull {
 			c.NotNull = false
 			work.then = append(work.then, alter+" SET NOT NULL")
 		}
 		work.drawn = append(work.drawn, c)
 	}
-	missing, err := p.missingValue(ctx, after, name)
-	if err != nil {
-		return nil, err
+	if copied {
+		work.then = append(work.then, alter+" SET DEFAULT "+c.Default)
+		c.Default = ""
 	}
 	if missing != nil && c.Generated == "" {
 		if c.Default == "" || c.FromSequence {

@@ -25,9 +25,6 @@ const maxShardCount = 64000 // Citus' limit
 
 // createDistributedTable makes a table a distributed one: shards on the nodes, its rows in them, the shell empty.
 func createDistributedTable(o *operation, ctx context.Context, args distributeArgs) (*string, error) {
-	if args.Column == nil {
-		return nil, sql.Unsupported("tables without a distribution column are not supported yet", "", "Name the distribution column.")
-	}
 	if args.Method != nil && *args.Method != "hash" {
 		return nil, sql.Unsupported(fmt.Sprintf("distribution by %s is not supported", *args.Method), "", "Tables are distributed by hash.")
 	}
@@ -42,7 +39,7 @@ func createDistributedTable(o *operation, ctx context.Context, args distributeAr
 	if err != nil {
 		return nil, err
 	}
-	key, hash, err := o.distributionColumn(tree[0], *args.Column)
+	key, hash, err := o.keyOf(tree[0], args.Column)
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +61,25 @@ func createDistributedTable(o *operation, ctx context.Context, args distributeAr
 	return void(), nil
 }
 
+// keyOf finds the distribution column that a call names; none is asked for by NULL, and makes a table of one shard.
+func (o *operation) keyOf(d *definition, name *string) (*column, string, error) {
+	if name == nil {
+		return noColumn, "", nil
+	}
+	return o.distributionColumn(d, *name)
+}
+
+// noColumn stands for the distribution column of tables that have none.
+var noColumn = &column{}
+
+// in finds a distribution column in the definition of a table or partition, by its name.
+func (c *column) in(d *definition) *column {
+	if c == noColumn {
+		return c
+	}
+	return d.column(c.Name)
+}
+
 // distribute spreads a table, with its partitions, over the shard groups of a colocation group.
 func (o *operation) distribute(ctx context.Context, tree []*definition, key *column, hash string, colocation int) error {
 	tables, err := o.tables(ctx)
@@ -71,7 +87,7 @@ func (o *operation) distribute(ctx context.Context, tree []*definition, key *col
 		return err
 	}
 	for _, d := range tree {
-		own := d.column(key.Name)
+		own := key.in(d)
 		tables[d.OID] = spread{oid: d.OID, schema: d.Schema, name: d.Name, colocation: colocation, column: own.Number}
 	}
 	for _, d := range tree {
@@ -106,7 +122,7 @@ func (o *operation) distribute(ctx context.Context, tree []*definition, key *col
 	}
 	for _, d := range tree {
 		if d.Kind != "p" {
-			if err := o.moveToShards(ctx, d, d.column(key.Name), hash, shards); err != nil {
+			if err := o.moveToShards(ctx, d, key.in(d), hash, shards); err != nil {
 				return err
 			}
 		}
@@ -236,6 +252,9 @@ func (o *operation) chooseColocation(ctx context.Context, args distributeArgs, k
 	if args.ColocateWith != nil {
 		with = *args.ColocateWith
 	}
+	if args.ShardCount != nil && key == noColumn && *args.ShardCount != 1 {
+		return 0, &sql.Error{Code: "22023", Message: "a table without a distribution column has one shard", Hint: "Leave shard_count out, or name a distribution column."}
+	}
 	if args.ShardCount != nil && (*args.ShardCount < 1 || *args.ShardCount > maxShardCount) {
 		return 0, sql.Errorf("22023", "%d is outside the valid range for parameter \"shard_count\" (1 .. %d)", *args.ShardCount, maxShardCount)
 	}
@@ -244,6 +263,9 @@ func (o *operation) chooseColocation(ctx context.Context, args distributeArgs, k
 		count, err := o.shardCount(ctx, args.ShardCount)
 		if err != nil {
 			return 0, err
+		}
+		if key == noColumn {
+			count = 1
 		}
 		if strings.EqualFold(with, "default") {
 			if id, err := o.findColocation(ctx, count, key); id != 0 || err != nil {
@@ -260,7 +282,8 @@ func (o *operation) chooseColocation(ctx context.Context, args distributeArgs, k
 
 // colocationOf gives the colocation group of a distributed table, which a column must suit.
 func (o *operation) colocationOf(ctx context.Context, table string, key *column) (int, error) {
-	rows, err := o.query(ctx, fmt.Sprintf(`SELECT c.relname, p.colocationid, p.partmethod, g.distributioncolumntype, pg_catalog.format_type(g.distributioncolumntype, NULL), g.distributioncolumncollation
+	rows, err := o.query(ctx, fmt.Sprintf(`SELECT c.relname, p.colocationid, p.partmethod, g.distributioncolumntype, pg_catalog.format_type(g.distributioncolumntype, NULL), g.distributioncolumncollation,
+			p.repmodel = 't' OR p.colocationid = 0
 		FROM pg_catalog.pg_class c LEFT JOIN trunkline.pg_dist_partition p ON p.logicalrelid = c.oid LEFT JOIN trunkline.pg_dist_colocation g USING (colocationid)
 		WHERE c.oid = %s::regclass`, sql.QuoteLiteral(table)))
 	if err != nil {
@@ -270,8 +293,12 @@ func (o *operation) colocationOf(ctx context.Context, table string, key *column)
 	switch {
 	case r.null(1):
 		return 0, sql.Errorf("42P16", "relation %q is not distributed", r.text(0))
-	case r.text(2) != "h":
+	case r.bool(6):
+		return 0, &sql.Error{Code: "42P16", Message: fmt.Sprintf("cannot colocate with %q", r.text(0)), Detail: "It is a reference table or a local one."}
+	case r.text(2) != "h" && key != noColumn:
 		return 0, &sql.Error{Code: "42P16", Message: fmt.Sprintf("cannot colocate with %q", r.text(0)), Detail: "It has no distribution column."}
+	case r.text(2) == "h" && key == noColumn:
+		return 0, &sql.Error{Code: "42P16", Message: fmt.Sprintf("cannot colocate with %q", r.text(0)), Detail: "It has a distribution column."}
 	case uint32(r.int(3)) != key.TypeOID:
 		return 0, &sql.Error{Code: "42P16", Message: fmt.Sprintf("cannot colocate with %q", r.text(0)),
 			Detail: fmt.Sprintf("Its distribution column has type %s, column %q has type %s.", r.text(4), key.Name, key.Type)}
@@ -360,58 +387,72 @@ func createReferenceTable(o *operation, ctx context.Context, args struct {
 	if err != nil {
 		return nil, err
 	}
-	d, err := describe(ctx, conn, args.Table)
+	tree, err := describeTree(ctx, conn, args.Table)
 	if err != nil {
 		return nil, err
 	}
-	if err := mayDistribute(d, true); err != nil {
-		return nil, err
-	}
-	if err := o.checkColumnTypes(ctx, d); err != nil {
-		return nil, err
-	}
+	return void(), o.replicate(ctx, tree)
+}
+
+// replicate puts copies of a table, with its partitions, on all other nodes.
+func (o *operation) replicate(ctx context.Context, tree []*definition) error {
 	tables, err := o.tables(ctx)
 	if err != nil {
-		return nil, err
-	}
-	self := spread{oid: d.OID, schema: d.Schema, name: d.Name, reference: true}
-	if err := checkForeignKeys(d, self, tables, o.names(ctx)); err != nil {
-		return nil, err
+		return err
 	}
 	rows, err := o.query(ctx, "SELECT trunkline_internal.reference_colocation()")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := o.addTable(ctx, d.OID, "", rows[0].int(0)); err != nil {
-		return nil, err
+	for _, d := range tree {
+		tables[d.OID] = spread{oid: d.OID, schema: d.Schema, name: d.Name, reference: true}
+	}
+	for _, d := range tree {
+		if err := mayDistribute(d, true); err != nil {
+			return err
+		}
+		if err := o.checkColumnTypes(ctx, d); err != nil {
+			return err
+		}
+		if err := checkForeignKeys(d, tables[d.OID], tables, o.names(ctx)); err != nil {
+			return err
+		}
+		if err := o.addTable(ctx, d.OID, "", rows[0].int(0)); err != nil {
+			return err
+		}
 	}
 	groups, err := o.others(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := o.copyReferenceTable(ctx, d, groups); err != nil {
-		return nil, err
+	if err := o.copyReferenceTable(ctx, tree, groups); err != nil {
+		return err
 	}
-	if err := o.checkTriggerFunctions(ctx); err != nil {
-		return nil, err
-	}
-	return void(), nil
+	return o.checkTriggerFunctions(ctx)
 }
 
-// copyReferenceTable makes copies of a reference table, with its rows, on other nodes.
-func (o *operation) copyReferenceTable(ctx context.Context, d *definition, groups []int32) error {
+// copyReferenceTable makes copies of a reference table and its partitions, with their rows, on other nodes.
+func (o *operation) copyReferenceTable(ctx context.Context, tree []*definition, groups []int32) error {
 	groups = slices.DeleteFunc(slices.Clone(groups), func(g int32) bool { return g == catalog.CoordinatorGroup })
 	if len(groups) == 0 {
 		return nil
 	}
-	g := newGenerator([]*definition{d}, false)
-	if err := o.runEverywhere(ctx, groups, ddl.Script(g.create(d)).For(0)); err != nil {
+	g := newGenerator(tree, false)
+	var create []string
+	for _, d := range tree {
+		create = append(create, g.create(d)...)
+	}
+	if err := o.runEverywhere(ctx, groups, ddl.Script(create).For(0)); err != nil {
 		return err
 	}
-	if err := o.copyRows(ctx, d, groups); err != nil {
-		return err
+	for _, d := range tree {
+		if d.Kind != "p" {
+			if err := o.copyRows(ctx, d, groups); err != nil {
+				return err
+			}
+		}
 	}
-	script, err := o.finishing(ctx, g, []*definition{d})
+	script, err := o.finishing(ctx, g, tree)
 	if err != nil {
 		return err
 	}

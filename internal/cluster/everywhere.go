@@ -176,7 +176,7 @@ func (p *propagation) rename(ctx context.Context, tree *sql.Node, n *sql.RenameS
 func (p *propagation) setSchema(ctx context.Context, tree *sql.Node, node *sql.NodeAlterObjectSchema) error {
 	n := node.AlterObjectSchemaStmt
 	if n.ObjectType == sql.ObjectStatistics {
-		return sql.Unsupported("ALTER STATISTICS … SET SCHEMA is not supported", "", "Drop the statistics object and create it anew.")
+		return p.moveStatistics(ctx, tree, node)
 	}
 	if n.Relation == nil {
 		return p.everywhere(ctx, tree)

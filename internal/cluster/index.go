@@ -172,6 +172,35 @@ func (p *propagation) named(ctx context.Context, tree *sql.Node, names *[]*sql.N
 	return p.outTree(ctx, table, tree)
 }
 
+// moveStatistics carries out ALTER STATISTICS … SET SCHEMA.
+func (p *propagation) moveStatistics(ctx context.Context, tree *sql.Node, node *sql.NodeAlterObjectSchema) error {
+	n := node.AlterObjectSchemaStmt
+	schema, name := split(ddl.Names(n.Object))
+	found, table, err := p.statisticsTable(ctx, schema, name)
+	if err != nil {
+		return err
+	}
+	if err := p.own(ctx); err != nil || found == "" {
+		return err
+	}
+	n.Object = listOf(schemaFor(table, found), name)
+	if table.reference {
+		return p.outTree(ctx, table, tree)
+	}
+	shards, err := p.shardGroups(ctx, table.colocation)
+	if err != nil {
+		return err
+	}
+	if err := p.ensureShardSchemas(ctx, []string{n.Newschema}, shards); err != nil {
+		return err
+	}
+	n.Newschema = ddl.Mark(n.Newschema)
+	if err := p.outTree(ctx, table, tree); err != nil {
+		return err
+	}
+	return p.dropShardSchemas(ctx, []string{found}, shards)
+}
+
 // statisticsTable finds an extended statistics object: its schema ("" if there is none that matters) and its table.
 func (p *propagation) statisticsTable(ctx context.Context, schema, name string) (string, spread, error) {
 	where := "n.nspname = ANY (pg_catalog.current_schemas(false)) ORDER BY pg_catalog.array_position(pg_catalog.current_schemas(false), n.nspname) LIMIT 1"

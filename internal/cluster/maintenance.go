@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// maintenance carries out what cannot run in a transaction block: VACUUM, the CONCURRENTLY forms, REINDEX SCHEMA and DATABASE,
-// CLUSTER of everything. handled is false if the statement is another. Inside a block PostgreSQL's own refusal is the answer.
+// maintenance carries out what cannot run in a transaction block: VACUUM, the CONCURRENTLY forms, REINDEX of what is partitioned
+// and of a schema or database, CLUSTER of everything. handled is false if the statement is another. Inside a block PostgreSQL's own refusal is the answer.
 func (p *propagation) maintenance(ctx context.Context) (handled bool, tag string, err error) {
 	tree := sql.Clone(p.stmt.Tree)
 	var work func(ctx context.Context) error
@@ -35,6 +35,11 @@ func (p *propagation) maintenance(ctx context.Context) (handled bool, tag string
 		concurrent := false
 		for _, option := range n.ReindexStmt.Params {
 			concurrent = concurrent || option.GetDefElem().GetDefname() == "concurrently"
+		}
+		if !concurrent && n.ReindexStmt.Relation != nil {
+			if concurrent, err = p.partitioned(ctx, n.ReindexStmt.Relation); err != nil {
+				return true, "", err
+			}
 		}
 		if concurrent || n.ReindexStmt.Relation == nil {
 			work = func(ctx context.Context) error {
@@ -61,6 +66,12 @@ func (p *propagation) maintenance(ctx context.Context) (handled bool, tag string
 		return true, "", err
 	}
 	return true, p.tag, nil
+}
+
+// partitioned tells whether a name means a partitioned table or index, whose parts PostgreSQL reindexes each on its own.
+func (p *propagation) partitioned(ctx context.Context, v *sql.RangeVar) (bool, error) {
+	rows, err := p.look(ctx, "SELECT relkind IN ('p', 'I') FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass("+sql.QuoteLiteral(writtenName(v.Schemaname, v.Relname))+")")
+	return len(rows) > 0 && rows[0].bool(0), err
 }
 
 // begin reads which tables are spread, in a transaction of its own.

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/trunkline/trunkline/internal/backend"
 	"github.com/trunkline/trunkline/internal/sql"
@@ -67,11 +68,30 @@ func (o *operation) createColocation(ctx context.Context, shardCount int, c *col
 		return 0, &sql.Error{Code: "55000", Message: "no node may hold shards",
 			Hint: "Add one with citus_add_node(), or let the coordinator hold shards with citus_set_node_property(host, port, 'shouldhaveshards', true)."}
 	}
+	if c == noColumn {
+		if holders, err = o.leastUsed(ctx, holders); err != nil {
+			return 0, err
+		}
+	}
 	shards := make([]shardGroup, shardCount)
 	for i := range shards {
 		shards[i].group = holders[i%len(holders)]
 	}
 	return o.createColocationOn(ctx, shards, c)
+}
+
+// leastUsed gives the first of the nodes that hold the fewest shard groups of tables without a distribution column.
+func (o *operation) leastUsed(ctx context.Context, holders []int32) ([]int32, error) {
+	rows, err := o.query(ctx, `SELECT g.groupid, count(*) FROM trunkline.shard_group g JOIN trunkline.pg_dist_colocation c USING (colocationid)
+		WHERE c.distributioncolumntype = 0 GROUP BY 1`)
+	if err != nil {
+		return nil, err
+	}
+	used := map[int32]int{}
+	for _, r := range rows {
+		used[int32(r.int(0))] = r.int(1)
+	}
+	return []int32{slices.MinFunc(holders, func(a, b int32) int { return used[a] - used[b] })}, nil
 }
 
 // addTable records a table of a colocation group; an empty column makes it a reference table.

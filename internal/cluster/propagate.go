@@ -18,7 +18,7 @@ import (
 // catalogs (so that names PostgreSQL chose are the same everywhere), other changes from the statement's tree with its names
 // replaced.
 func (c *Cluster) DDL(ctx context.Context, tx *txn.Tx, snap *catalog.Snapshot, searchPath []string, stmt sql.Statement) (tag string, err error) {
-	p := &propagation{operation: &operation{Cluster: c, tx: tx, snap: snap}, stmt: stmt}
+	p := &propagation{operation: &operation{Cluster: c, tx: tx, snap: snap}, stmt: stmt, inBlock: tx.InBlock()}
 	if handled, tag, err := p.maintenance(ctx); handled {
 		return tag, err
 	}
@@ -37,9 +37,10 @@ func (c *Cluster) DDL(ctx context.Context, tx *txn.Tx, snap *catalog.Snapshot, s
 // propagation is one data definition statement under way.
 type propagation struct {
 	*operation
-	stmt   sql.Statement
-	spread map[uint32]spread // the distributed and reference tables before the statement
-	tag    string
+	stmt    sql.Statement
+	inBlock bool              // the client's block was open before the statement
+	spread  map[uint32]spread // the distributed and reference tables before the statement
+	tag     string
 }
 
 func (p *propagation) carryOut(ctx context.Context) error {
@@ -127,13 +128,9 @@ type target struct {
 
 // resolve finds what a name means to the session, nil if there is nothing of that name.
 func (p *propagation) resolve(ctx context.Context, schema, name string) (*target, error) {
-	written := sql.QuoteIdentifier(name)
-	if schema != "" {
-		written = qualify(schema, name)
-	}
 	rows, err := p.query(ctx, `SELECT c.oid::bigint, n.nspname, c.relname, c.relkind, coalesce(i.indrelid, 0)::bigint
 		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
-		WHERE c.oid = pg_catalog.to_regclass(`+sql.QuoteLiteral(written)+`)`)
+		WHERE c.oid = pg_catalog.to_regclass(`+sql.QuoteLiteral(writtenName(schema, name))+`)`)
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
@@ -145,6 +142,14 @@ func (p *propagation) resolve(ctx context.Context, schema, name string) (*target
 	}
 	t.table, t.spread = p.spread[table]
 	return t, nil
+}
+
+// writtenName is a name as SQL, qualified if it has a schema.
+func writtenName(schema, name string) string {
+	if schema == "" {
+		return sql.QuoteIdentifier(name)
+	}
+	return qualify(schema, name)
 }
 
 func (p *propagation) resolveVar(ctx context.Context, v *sql.RangeVar) (*target, error) {

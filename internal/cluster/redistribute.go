@@ -39,7 +39,7 @@ func alterDistributedTable(o *operation, ctx context.Context, args redistributeA
 		return nil, err
 	}
 	self, ok := tables[args.Table]
-	if !ok || self.reference || self.column == 0 {
+	if !ok || self.reference {
 		return nil, &sql.Error{Code: "42P16", Message: fmt.Sprintf("relation %q is not a distributed table", name)}
 	}
 	shards, err := o.shardGroups(ctx, self.colocation)
@@ -60,19 +60,21 @@ func alterDistributedTable(o *operation, ctx context.Context, args redistributeA
 	if err != nil {
 		return nil, err
 	}
-	keys := map[uint32]string{}
+	keys := map[uint32]*string{} // nil for a table without a distribution column
 	for _, oid := range affected {
 		d, err := describe(ctx, conn, oid)
 		if err != nil {
 			return nil, err
 		}
-		keys[oid] = d.columnNumber(tables[oid].column).Name
+		if key := d.columnNumber(tables[oid].column); key != nil {
+			keys[oid] = &key.Name
+		}
 		if d.Parent != 0 {
 			return nil, sql.Unsupported(fmt.Sprintf("cannot alter partition %q by itself", d.Name), "", "Call the function for the partitioned table.")
 		}
 	}
 	if args.Column != nil {
-		keys[args.Table] = *args.Column
+		keys[args.Table] = args.Column
 	}
 	if err := o.bringBack(ctx, affected, tables); err != nil {
 		return nil, err
@@ -84,8 +86,7 @@ func alterDistributedTable(o *operation, ctx context.Context, args redistributeA
 		with = "default"
 	}
 	for i, oid := range affected {
-		key := keys[oid]
-		next := distributeArgs{Table: oid, Column: &key, ColocateWith: &with}
+		next := distributeArgs{Table: oid, Column: keys[oid], ColocateWith: &with}
 		if i == 0 || cascade && with == "default" {
 			next.ShardCount = &count
 			if args.ColocateWith != nil && !slices.Contains([]string{"default", "none"}, strings.ToLower(with)) {
@@ -210,7 +211,7 @@ func updateColocation(o *operation, ctx context.Context, args struct {
 		return nil, err
 	}
 	self, ok := tables[args.Table]
-	if !ok || self.reference || self.column == 0 {
+	if !ok || self.reference {
 		return nil, &sql.Error{Code: "42P16", Message: fmt.Sprintf("relation %q is not a distributed table", name)}
 	}
 	if _, err := o.redistributed(ctx, self, tables, false); err != nil {
@@ -231,7 +232,10 @@ func updateColocation(o *operation, ctx context.Context, args struct {
 	if err != nil {
 		return nil, err
 	}
-	key := tree[0].columnNumber(self.column)
+	key := noColumn
+	if self.column != 0 {
+		key = tree[0].columnNumber(self.column)
+	}
 	var target int
 	if strings.EqualFold(*args.ColocateWith, "none") {
 		target, err = o.createColocationOn(ctx, from, key)

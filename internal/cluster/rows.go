@@ -52,8 +52,11 @@ func (o *operation) lossless(ctx context.Context, groups []int32, f func() error
 // moveToShards copies a table's rows from the coordinator to its shards, which are there and empty. hash is the function that
 // hashes the distribution column.
 func (o *operation) moveToShards(ctx context.Context, d *definition, key *column, hash string, shards []shardGroup) error {
-	name := sql.QuoteIdentifier(key.Name)
-	rows, err := o.query(ctx, fmt.Sprintf("SELECT EXISTS (SELECT FROM ONLY %s), EXISTS (SELECT FROM ONLY %s WHERE %s IS NULL)", d.qualified(), d.qualified(), name))
+	value, missing := "0", "false"
+	if key != noColumn {
+		value, missing = hash+"("+sql.QuoteIdentifier(key.Name)+")", sql.QuoteIdentifier(key.Name)+" IS NULL"
+	}
+	rows, err := o.query(ctx, fmt.Sprintf("SELECT EXISTS (SELECT FROM ONLY %s), EXISTS (SELECT FROM ONLY %s WHERE %s)", d.qualified(), d.qualified(), missing))
 	if err != nil {
 		return err
 	}
@@ -64,7 +67,6 @@ func (o *operation) moveToShards(ctx context.Context, d *definition, key *column
 		return &sql.Error{Code: "23502", Message: fmt.Sprintf("the distribution column %q of table %q contains null values", key.Name, d.Name),
 			Hint: "Give those rows a value, or delete them, before distributing the table."}
 	}
-	value := hash + "(" + name + ")"
 	nodes, held := perNode(shards)
 	return o.lossless(ctx, append([]int32{catalog.CoordinatorGroup}, without(nodes, catalog.CoordinatorGroup)...), func() error {
 		elsewhere, err := o.moveWithinCoordinator(ctx, d, value, held[catalog.CoordinatorGroup])

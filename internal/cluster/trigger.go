@@ -190,7 +190,7 @@ func (o *operation) guardShards(ctx context.Context, tree []*definition, key str
 	guarded := slices.DeleteFunc(slices.Clone(tree), func(d *definition) bool {
 		return d.Kind == "p" || !slices.ContainsFunc(d.Triggers, func(t trigger) bool { return t.Row && t.Before })
 	})
-	if len(guarded) == 0 {
+	if len(guarded) == 0 || key == "" {
 		return nil
 	}
 	_, hash, err := o.distributionColumn(tree[0], key)

@@ -49,8 +49,6 @@ func mayDistribute(d *definition, reference bool) error {
 		return sql.Unsupported(fmt.Sprintf("cannot make %q a %s", d.Name, what), detail, hint)
 	}
 	switch {
-	case reference && d.Kind == "p":
-		return refuse("It is a partitioned table.", "")
 	case d.Inherits || d.Inherited:
 		return refuse("It takes part in table inheritance.", "")
 	case d.OfType:
@@ -77,6 +75,9 @@ func mayDistribute(d *definition, reference bool) error {
 
 // checkUnique refuses uniqueness that shards cannot guarantee: an index or exclusion constraint without the distribution column.
 func checkUnique(d *definition, distributionColumn int) error {
+	if distributionColumn == 0 {
+		return nil // one shard sees all rows
+	}
 	for _, i := range d.Indexes {
 		if !i.Unique && !i.Exclusion {
 			continue
@@ -150,6 +151,9 @@ func checkForeignKey(d *definition, k constraint, self spread, tables map[uint32
 	if target.colocation != self.colocation {
 		return refuse(fmt.Sprintf("Distributed table %q is not co-located with it.", names(k.References)),
 			"Distribute the tables with colocate_with, or make the referenced table a reference table.")
+	}
+	if self.column == 0 {
+		return nil
 	}
 	for i, c := range k.Columns {
 		if c == self.column && i < len(k.ReferencedColumns) && k.ReferencedColumns[i] == target.column {

@@ -10,6 +10,7 @@ import (
 type Statement struct {
 	Line    int
 	Gateway bool // for the gateway only: it makes tables distributed
+	Refused bool // for the gateway only, which is to refuse it with 0A000 and a HINT
 	SQL     string
 	How     Protocol
 	Params  [][]byte
@@ -54,6 +55,8 @@ func ReadScript(path string) ([]Statement, error) {
 				next.How = Binary
 			case "gateway":
 				next.Gateway = true
+			case "refused":
+				next.Refused = true
 			case "params":
 				next.How = Extended
 				for _, v := range strings.Split(rest, " | ") {

@@ -167,6 +167,9 @@ func (x *execution) returnInOrder(op *plan.InsertValues, order []int, rows map[i
 
 // routeRow gives the index of the shard group of a row's distribution value.
 func (x *execution) routeRow(ctx context.Context, c *catalog.Colocation, key *plan.Value) (int, error) {
+	if key.Kind == plan.ValueNone {
+		return 0, nil
+	}
 	if key.Kind == plan.ValueSequence {
 		drawn := x.sequences[key.Sequence]
 		if len(drawn) == 0 {

@@ -142,6 +142,10 @@ func (x *execution) partition(ctx context.Context, c *catalog.Colocation, all *I
 		}
 		return part.Rows.Add(raw)
 	}
+	if column == plan.NoKey {
+		err = all.Rows.Each(func(raw []byte) error { return add(0, raw) })
+		return parts, order, err
+	}
 	key := x.key(c, true)
 	from, to := baseType(x.snapshot, all.OIDs[column]), baseType(x.snapshot, key.TypeOID)
 	inGo := sameHash(from, to) || isInteger(from) && isInteger(to)

@@ -29,6 +29,9 @@ func (x *execution) prune(ctx context.Context, p *plan.Pruning) ([]catalog.Shard
 	}
 	var picked []int
 	for i := range p.Keys {
+		if p.Keys[i].Kind == plan.ValueNone {
+			return c.Groups, nil
+		}
 		if x.unreachable(c, &p.Keys[i]) {
 			continue
 		}

@@ -36,6 +36,16 @@ func (a *alignment) has(id columnID, colocation int32) bool {
 	return false
 }
 
+// inGroup tells whether enclosing rows are in shards of a colocation group.
+func (a *alignment) inGroup(colocation int32) bool {
+	for ; a != nil; a = a.up {
+		if a.colocation == colocation {
+			return true
+		}
+	}
+	return false
+}
+
 // alignedBlock tells whether a block that is evaluated once for each row of enclosing rows reads only their shard group: each
 // distributed table in it is tied to their distribution column. It returns nil when it does.
 func (p *planner) alignedBlock(b *block, outer *alignment) *blocker {
@@ -57,7 +67,7 @@ func (p *planner) alignedBlock(b *block, outer *alignment) *blocker {
 	}
 	if s.hashed {
 		c := p.classesOf(b, b.where, p.allUsing(b.from))
-		tied := false
+		tied := s.single && outer.inGroup(s.colocation)
 		for k := range s.keys {
 			for _, id := range c.members(k) {
 				tied = tied || !b.owns(id.rel) && outer.has(id, s.colocation)
@@ -99,6 +109,11 @@ func (p *planner) sublinkBlocked(b *block, link *sublink, s spread, outer *align
 	inner := outer.with(s)
 	if link.block.complex {
 		return p.firstInside(link)
+	}
+	if s.single && len(link.block.outer) == 0 {
+		if sub, _ := p.blockSpread(link.block, inner); sub.blocked == nil && sub.single && sub.colocation == s.colocation {
+			return nil
+		}
 	}
 	if len(link.block.outer) == 0 {
 		if s.hashed && p.alignedSemijoin(b, link, s, inner) {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/sql"
 )
 
@@ -9,6 +10,7 @@ type spread struct {
 	hashed     bool              // split over shards; else the same rows can be had on every node
 	colocation int32             // of the shards
 	keys       map[columnID]bool // columns that hold the distribution value; true where it cannot be NULL
+	single     bool              // all rows are in one shard: of tables without a distribution column
 	blocked    *blocker          // set when evaluating it on every shard and putting the results together would be wrong
 }
 
@@ -232,6 +234,7 @@ func (p *planner) joinSpread(b *block, kind sql.JoinType, left, right spread, qu
 			joined = joined || c.same(lk, rk)
 		}
 	}
+	joined = joined || left.single
 	if !joined {
 		return spread{blocked: &blocker{reason: "a join that is not on the distribution columns", rel: p.smaller(kind, l, r)}}
 	}
@@ -242,7 +245,12 @@ func (p *planner) joinSpread(b *block, kind sql.JoinType, left, right spread, qu
 	for k, sure := range right.keys {
 		keys[k] = sure && kind == sql.JoinInner
 	}
-	return spread{hashed: true, colocation: left.colocation, keys: keys}
+	return spread{hashed: true, colocation: left.colocation, keys: keys, single: left.single}
+}
+
+// singleShard tells whether a distributed table has no distribution column. All tables of its colocation group are like it.
+func singleShard(table *catalog.Relation) bool {
+	return table.Kind == catalog.Distributed && table.DistColumn < 0
 }
 
 // pick chooses a hashed item of a FROM tree to be run first.
@@ -304,6 +312,9 @@ func (p *planner) weight(n *fromNode) int {
 func (p *planner) relSpread(b *block, r *rel, outer *alignment) spread {
 	switch r.kind {
 	case relDistributed:
+		if singleShard(r.table) {
+			return spread{hashed: true, colocation: r.table.ColocationID, single: true}
+		}
 		key := columnID{r, r.table.DistColumn}
 		return spread{hashed: true, colocation: r.table.ColocationID, keys: map[columnID]bool{key: true}}
 	case relReference, relIntermediate:
@@ -368,6 +379,12 @@ func (p *planner) blockSpread(b *block, outer *alignment) (s spread, outKeys map
 	}
 	c := p.sureClasses(b)
 	isKey := func(e *sql.Node) bool { return p.isSureKey(b, s, c, e) }
+	if s.single && b.parent != nil && len(sel.LockingClause) == 0 {
+		if p.anyNeedsCoordinator(b) {
+			return whole("a function that must run on the coordinator")
+		}
+		return s, map[int]bool{}
+	}
 	if len(sel.GroupClause) > 0 || sel.HavingClause != nil || p.plainAggregate(b) {
 		if !p.groupsByKey(b, isKey) {
 			return whole("an aggregation that does not group by the distribution column")
@@ -464,10 +481,10 @@ func (p *planner) setSpread(b *block, outer *alignment) (spread, map[int]bool) {
 			anySure = anySure || sure && other
 		}
 	}
-	if !(sel.Op == sql.SetopUnion && sel.All) && !anySure {
+	if !(sel.Op == sql.SetopUnion && sel.All) && !anySure && !left.single {
 		return spread{blocked: &blocker{reason: "a set operation that must compare rows of all shards"}}, nil
 	}
-	return spread{hashed: true, colocation: left.colocation, keys: map[columnID]bool{}}, keys
+	return spread{hashed: true, colocation: left.colocation, keys: map[columnID]bool{}, single: left.single}, keys
 }
 
 // groupsByKey tells whether every group lies within one shard.

@@ -67,7 +67,7 @@ func (i *insertion) prepare() error {
 	if i.table == nil {
 		return nil
 	}
-	if onConflict := i.stmt.OnConflictClause; onConflict != nil && i.distributed() {
+	if onConflict := i.stmt.OnConflictClause; onConflict != nil && i.distributed() && !singleShard(i.table) {
 		key := i.table.Columns[i.table.DistColumn].Name
 		for _, t := range onConflict.TargetList {
 			if target := t.GetResTarget(); target.GetName() == key && !isExcluded(target.Val, key) {
@@ -218,8 +218,11 @@ func (p *planner) returnsSet(e *sql.Node) bool {
 	return found
 }
 
-// key gives the distribution value of a row.
+// key gives what decides on the shard of a row: its distribution value.
 func (i *insertion) key(row []*sql.Node) (Value, bool) {
+	if singleShard(i.table) {
+		return Value{Kind: ValueNone}, true
+	}
 	column := i.table.Columns[i.table.DistColumn]
 	for at, n := range i.columns {
 		if n != i.table.DistColumn {

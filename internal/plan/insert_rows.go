@@ -63,6 +63,9 @@ func (i *insertion) query() (*Plan, error) {
 		return p.insertReference(i.stmt, i.table)
 	}
 	plan := &InsertRows{SQL: t, From: index, Colocation: i.table.ColocationID}
+	if singleShard(i.table) {
+		plan.KeyColumn = NoKey
+	}
 	for at, n := range all {
 		if n == i.table.DistColumn {
 			plan.KeyColumn = at
@@ -128,7 +131,11 @@ func (i *insertion) withFilled(source *sql.SelectStmt) *sql.SelectStmt {
 	var from []*sql.Node
 	if len(source.TargetList) > 0 || len(source.ValuesLists) > 0 || source.Op != sql.SetopNone {
 		targets = append(targets, sql.Target("", sql.Star("source")))
-		from = []*sql.Node{sql.Subquery(source, &sql.Alias{Aliasname: "source"}, false)}
+		alias := &sql.Alias{Aliasname: "source"} // with names of its columns, which need not have different ones
+		for at := range i.columns {
+			alias.Colnames = append(alias.Colnames, sql.StringNodes("c"+itoa(at+1))...)
+		}
+		from = []*sql.Node{sql.Subquery(source, alias, false)}
 	}
 	for _, n := range i.filled {
 		column := i.table.Columns[n]
@@ -145,6 +152,9 @@ func (i *insertion) withinShards(source *sql.SelectStmt) (*Plan, bool, error) {
 		if n == i.table.DistColumn {
 			keyAt = at
 		}
+	}
+	if singleShard(i.table) {
+		return i.withinOneShard(source)
 	}
 	if keyAt < 0 || hasWith(source) || len(source.LockingClause) > 0 {
 		return nil, false, nil
@@ -167,6 +177,24 @@ func (i *insertion) withinShards(source *sql.SelectStmt) (*Plan, bool, error) {
 	}
 	g := &Gather{SQL: t, Pruning: p.pruning(b, s), Writes: true}
 	return p.finish(g, p.rungOf(g)), true, nil
+}
+
+// withinOneShard plans INSERT … SELECT into a table of one shard whose source reads tables of the same shard group only.
+func (i *insertion) withinOneShard(source *sql.SelectStmt) (*Plan, bool, error) {
+	p := i.p
+	b, err := p.bindSelect(source, nil)
+	if err != nil {
+		return nil, false, err
+	}
+	value, colocation, ok := p.pinned(b)
+	if !ok || colocation != i.table.ColocationID {
+		return nil, false, nil
+	}
+	t, err := p.template(p.stmt.Tree)
+	if err != nil {
+		return nil, false, err
+	}
+	return p.finish(&Gather{SQL: t, Pruning: Pruning{Colocation: colocation, Keys: []Value{value}}, Writes: true}, RungRouter), true, nil
 }
 
 // lengthOne are the types whose bare names in SQL mean a length of one; the assignment casts to them well enough.

@@ -121,6 +121,9 @@ func (p *planner) mergeShards(merge *sql.MergeStmt, table *catalog.Relation) (*P
 	if len(b.rels) != 2 || b.complex {
 		return nil, errMerge("Its source is a join.")
 	}
+	if singleShard(table) {
+		return p.mergeOneShard(merge, table, b)
+	}
 	key := columnID{b.rels[0], table.DistColumn}
 	c := p.classesOf(b, b.where, nil)
 	source := -1
@@ -153,6 +156,24 @@ func (p *planner) mergeShards(merge *sql.MergeStmt, table *catalog.Relation) (*P
 	}
 	p.moved = true
 	return p.finish(&InsertRows{SQL: t, From: index, KeyColumn: source, Colocation: table.ColocationID}, RungRecursive), nil
+}
+
+// mergeOneShard plans a MERGE into a table of one shard: all rows of the source go there.
+func (p *planner) mergeOneShard(merge *sql.MergeStmt, table *catalog.Relation, b *block) (*Plan, error) {
+	if p.exprNeedsCoordinator(p.stmt.Tree) {
+		return nil, errMerge("It calls a function that must run on the coordinator.")
+	}
+	if p.mergeFillsSequence(merge, table) {
+		return nil, errMerge("It leaves a serial or identity column to its sequence.")
+	}
+	if s := p.fromSpread(b, nil); s.blocked != nil {
+		if _, err := p.mergeSourceFirst(merge); err != nil {
+			return nil, err
+		}
+	}
+	t, err := p.template(p.stmt.Tree)
+	pruning := Pruning{Colocation: table.ColocationID, Keys: []Value{{Kind: ValueNone}}}
+	return p.finish(&Gather{SQL: t, Pruning: pruning, Writes: true}, RungRouter), err
 }
 
 // mergeKeepsKey sees to it that no action puts a row where it does not belong: updates leave the distribution column alone, and

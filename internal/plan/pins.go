@@ -123,6 +123,9 @@ func (f *pinFinder) rel(b *block, r *rel, own *pins) {
 	switch r.kind {
 	case relDistributed:
 		v, ok := own.of(columnID{r, r.table.DistColumn})
+		if singleShard(r.table) {
+			v, ok = Value{Kind: ValueNone}, true
+		}
 		if !ok {
 			f.failed = true
 			return

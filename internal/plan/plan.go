@@ -97,7 +97,7 @@ type InsertRows struct {
 	Moves      bool // the rows were deleted elsewhere by an UPDATE of the distribution column: the client is told of an UPDATE
 	SQL        Template
 	From       int
-	KeyColumn  int // column of the intermediate result that holds the distribution value
+	KeyColumn  int // column of the intermediate result that holds the distribution value, or NoKey
 	Colocation int32
 	Reference  bool
 }
@@ -172,6 +172,9 @@ type Pruning struct {
 	Keys       []Value // otherwise: the shard groups of these values of the distribution column
 }
 
+// NoKey stands for the column of the distribution value where the target has none, and one shard.
+const NoKey = -1
+
 // ValueKind is where a value comes from.
 type ValueKind byte
 
@@ -183,6 +186,7 @@ const (
 	ValueConst                       // Text itself
 	ValueNull                        // NULL
 	ValueSequence                    // drawn from Sequence
+	ValueNone                        // none is needed: the table has no distribution column, and one shard
 )
 
 // Value is a value known only when the statement runs. Type is the column type it is to be read as (for routing: the

@@ -131,6 +131,8 @@ func (p *Plan) value(v Value) string {
 		return v.Text
 	case ValueSequence:
 		return "{next of " + v.Sequence + "}"
+	case ValueNone:
+		return "no value"
 	}
 	return "NULL"
 }

@@ -353,8 +353,9 @@ func (p *planner) fuse(b *block) Fuse {
 			case relDistributed:
 				count++
 				rows = rows || r.wholeRow
-				// The union has no row type and no system columns of its own, no samples, and no children to leave out.
-				plain = plain && r.node.GetRangeVar() != nil && r.node.GetRangeVar().Inh && !r.wholeRow && !r.table.RowSecurity && len(r.system) == 0
+				// The union has no row type and no system columns of its own, no samples, and no children to leave out; and it reads all columns.
+				plain = plain && r.node.GetRangeVar() != nil && r.node.GetRangeVar().Inh && !r.wholeRow && !r.table.RowSecurity && !r.table.ColumnGrants &&
+					len(r.system) == 0
 			case relSubquery:
 				visit(r.block)
 			}

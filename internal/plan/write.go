@@ -67,9 +67,11 @@ func (p *planner) changeStatement() (*Plan, error) {
 				}
 			}
 		}
-		p.dropUnchangedKey(update, table)
-		if setsColumn(update, table.Columns[table.DistColumn].Name) {
-			return p.moveRows(update, table)
+		if !singleShard(table) {
+			p.dropUnchangedKey(update, table)
+			if setsColumn(update, table.Columns[table.DistColumn].Name) {
+				return p.moveRows(update, table)
+			}
 		}
 	}
 	return p.changeShards(table, relation)

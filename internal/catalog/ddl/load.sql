@@ -30,7 +30,8 @@ SELECT c.oid, c.relnamespace, c.relname, c.relkind, pg_get_userbyid(c.relowner),
        CASE WHEN c.relkind IN ('v', 'm') AND c.oid >= 16384 THEN pg_get_viewdef(c.oid) END,
        c.relhastriggers AND EXISTS (SELECT FROM pg_constraint f WHERE f.confrelid = c.oid AND f.contype = 'f'),
        CASE WHEN c.relkind = 'v' THEN substring(array_to_string(c.reloptions, ','), 'check_option=(\w+)') END,
-       c.relhasrules AND c.oid >= 16384 AND EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = c.oid AND w.rulename <> '_RETURN')
+       c.relhasrules AND c.oid >= 16384 AND EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = c.oid AND w.rulename <> '_RETURN'),
+       EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL AND c.oid >= 16384)
 FROM pg_class c
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c') AND c.relpersistence <> 't'
   AND c.relnamespace <> ALL ((SELECT trunkline_internal.shard_namespaces())::oid[])
