@@ -37,6 +37,9 @@ func copyQuery(ctx context.Context, env *Env, stmt sql.Statement, settings plan.
 		}
 		return "", err
 	}
+	if p.Writes && !p.ReturnsRows {
+		return "", sql.Errorf("0A000", "COPY query must have a RETURNING clause")
+	}
 	prepared, err := prepareCopy(ctx, env, p, bind, parsed[0])
 	if err != nil {
 		return "", moveError(err, utf8.RuneCountInString(stmt.Text[:at]))

@@ -57,12 +57,15 @@ func direct(ctx context.Context, env *Env, c *backend.Conn, p *Prepared, bind *B
 		bind.Then()
 	}
 	var failure error
+	bound := false
 	seen := func(m backend.Message) backend.Verdict {
 		switch m.Type {
+		case '2':
+			bound = true
 		case 'C':
 			tag = internTag(m.Body())
 		case 'E':
-			failure = backend.DecodeError(m)
+			failure = x.bindError(bound, backend.DecodeError(m))
 		case 'G', 'W':
 			failure = sql.Errorf("0A000", "COPY FROM STDIN cannot be used here")
 			c.Close()

@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"context"
 	"errors"
 	"strings"
 
@@ -24,7 +25,9 @@ func (x *execution) taskError(c *backend.Conn, m backend.Message) error {
 func (x *execution) nodeError(m backend.Message) error {
 	e := backend.DecodeError(m)
 	// The text that ran is not the client's, so positions in it would mislead.
-	e.Position = 0
+	if e.Position > 0 {
+		e.Position = Elsewhere
+	}
 	for i := range x.plan.Tables {
 		t := &x.plan.Tables[i]
 		colocation := x.snapshot.Colocations[t.ColocationID]
@@ -45,6 +48,39 @@ func (x *execution) nodeError(m backend.Message) error {
 		}
 	}
 	return e
+}
+
+// Elsewhere is the position of an error in a statement's text that is not the client's. PostgreSQL gives positions to what it finds
+// when it analyses a statement, so that it can be asked for the position in the client's own text (see AnalysisError).
+const Elsewhere = -1
+
+// AnalysisError gives the error that the coordinator, on c, finds in a statement before running it, in place of one that a node
+// found in the text that it was sent: the same error, with the position in the client's text and what depends on it.
+func AnalysisError(ctx context.Context, c *backend.Conn, text string, params []uint32, err error) error {
+	var node, own *pgconn.PgError
+	if !errors.As(err, &node) || node.Position != Elsewhere || c.TxStatus() == 'E' {
+		return err
+	}
+	_, _, failure := Describe(ctx, c, text, params)
+	if errors.As(failure, &own) && own.Code == node.Code && own.Message == node.Message {
+		return own
+	}
+	return err
+}
+
+// BindError is an error that a node found before it had bound the parameters of a client's statement of the extended protocol: one of
+// them cannot be read, or a constant expression cannot be computed.
+type BindError struct{ Err error }
+
+func (e *BindError) Error() string { return e.Err.Error() }
+func (e *BindError) Unwrap() error { return e.Err }
+
+// bindError marks an error as a BindError if it came before a task was bound.
+func (x *execution) bindError(bound bool, err error) error {
+	if bound || !x.bind.Extended {
+		return err
+	}
+	return &BindError{err}
 }
 
 // StaleError says that a node does not have a shard that the catalog snapshot places there, or that the shard is not what it was:

@@ -15,6 +15,8 @@ type source struct {
 	next int64
 	copy []byte
 
+	bound bool // its node has bound the task
+
 	raw    []byte // the row at hand; nil at the end
 	values [][]byte
 	key    [][]byte // the hidden ones of values
@@ -111,9 +113,11 @@ func (x *execution) advance(ctx context.Context, s *source, f *form, total *tagS
 			}
 		case 'C':
 			total.add(internTag(m.Body()))
+		case '2':
+			s.bound = true
 		case 'E':
 			if failure == nil {
-				failure = x.taskError(s.lane.conn, m)
+				failure = x.bindError(s.bound, x.taskError(s.lane.conn, m))
 			}
 		case 'Z':
 			return failure

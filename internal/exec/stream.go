@@ -161,7 +161,7 @@ func (x *execution) appendBind(m []byte, name string, formats []int16) []byte {
 func (x *execution) receive(ctx context.Context, c *backend.Conn, f *form, row func(raw []byte) error) (string, error) {
 	var tag string
 	var failure error
-	stopped, unwanted := false, 0
+	stopped, unwanted, bound := false, 0, false
 	for {
 		m, err := c.Receive(ctx)
 		if err != nil {
@@ -193,9 +193,11 @@ func (x *execution) receive(ctx context.Context, c *backend.Conn, f *form, row f
 			if n := int(binary.BigEndian.Uint16(m.Raw[5:])); f.columns >= 0 && n != f.columns && failure == nil {
 				failure = columnsDiffer(f.columns, n)
 			}
+		case '2':
+			bound = true
 		case 'E':
 			if failure == nil && !stopped {
-				failure = x.taskError(c, m)
+				failure = x.bindError(bound, x.taskError(c, m))
 			}
 		case 'G', 'H', 'W':
 			return "", sql.Errorf("0A000", "COPY cannot be used here")
@@ -218,8 +220,11 @@ func columnsDiffer(want, have int) error {
 func (x *execution) relay(ctx context.Context, c *backend.Conn, f *form, out io.Writer) (string, error) {
 	var tag string
 	var failure error
+	bound := false
 	err := c.Relay(ctx, out, func(m backend.Message) backend.Verdict {
 		switch m.Type {
+		case '2':
+			bound = true
 		case 'C':
 			tag = internTag(m.Body())
 		case 'T':
@@ -229,7 +234,7 @@ func (x *execution) relay(ctx context.Context, c *backend.Conn, f *form, out io.
 			}
 		case 'E':
 			if failure == nil {
-				failure = x.taskError(c, m)
+				failure = x.bindError(bound, x.taskError(c, m))
 			}
 		case 'G', 'H', 'W':
 			failure = sql.Errorf("0A000", "COPY cannot be used here")

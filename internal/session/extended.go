@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/exec"
 	"github.com/trunkline/trunkline/internal/sql"
+	"github.com/trunkline/trunkline/internal/wire"
 )
 
 // prepared is a statement that the client has given a name by a Parse message.
@@ -32,6 +34,9 @@ type portal struct {
 	params        [][]byte
 	paramFormats  []int16
 	resultFormats []int16
+
+	mark    wire.Mark // where its BindComplete stands
+	already uint64    // how many statements the session had executed when it was bound
 
 	started bool
 	kept    *exec.Spool // its rows, if they were not all asked for at once
@@ -305,6 +310,7 @@ func (s *session) bind(ctx context.Context, body []byte) error {
 		old.close()
 	}
 	s.portals[portalName] = p
+	p.mark, p.already = s.client.Mark(), s.executions
 	_, err = s.client.Write([]byte{'2', 0, 0, 0, 4})
 	return err
 }
@@ -435,6 +441,7 @@ func (s *session) execute(ctx context.Context, body []byte) error {
 			s.beginImplicit()
 		}
 	}
+	s.executions++
 	if !p.started {
 		p.started = true
 		if limit <= 0 || s.rowDescription(e, nil) == nil {
@@ -466,13 +473,23 @@ func (s *session) runPortal(ctx context.Context, p *portal, out exec.RowWriter) 
 	}
 	tag, err := s.dispatch(ctx, e, bind, out)
 	if err != nil {
-		return err
+		s.unbind(p, err)
+		return s.located(ctx, e, bind, err)
 	}
 	if p.kept != nil {
 		p.tag = tag
 		return nil
 	}
 	return s.rows.complete(tag)
+}
+
+// unbind takes back what the client was to be told of a portal before it was executed, its BindComplete first of all, if the nodes
+// could not bind it: PostgreSQL finds what is wrong with parameters when they are bound. What has been sent already stays said.
+func (s *session) unbind(p *portal, err error) {
+	var binding *exec.BindError
+	if errors.As(err, &binding) && p.already+1 == s.executions && !s.rows.wrote {
+		s.client.Rewind(p.mark)
+	}
 }
 
 // fetchPortal sends the next rows of a portal.

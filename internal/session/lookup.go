@@ -3,8 +3,10 @@ package session
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/trunkline/trunkline/internal/backend"
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/exec"
@@ -139,7 +141,7 @@ func (s *session) find(ctx context.Context, text string, scanned bool, declared 
 	}
 	statements, err := sql.Parse(text)
 	if err != nil {
-		return nil, err
+		return nil, s.syntaxError(ctx, text, err)
 	}
 	if len(statements) != 1 {
 		if len(statements) == 0 {
@@ -224,6 +226,22 @@ func (s *session) refusal(ctx context.Context, stmt sql.Statement, declared []ui
 		return err
 	}
 	return refused
+}
+
+// syntaxError gives PostgreSQL's own error for a text that cannot be parsed, which has what the parser's library leaves out:
+// SQLSTATEs other than 42601, details and hints.
+func (s *session) syntaxError(ctx context.Context, text string, found error) error {
+	conn, release, err := s.borrowCoordinator(ctx)
+	if err != nil {
+		return found
+	}
+	defer release()
+	var own *pgconn.PgError
+	_, _, err = exec.Describe(ctx, conn, text, nil)
+	if !errors.As(err, &own) || own.Position == 0 || own.Routine == "exec_parse_message" {
+		return found
+	}
+	return own
 }
 
 // prepare has the coordinator describe a statement: in the open block if that has reached the coordinator, since it may have changed

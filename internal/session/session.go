@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,11 +32,13 @@ type session struct {
 	settings settings
 	catalog  catalogView
 	reported map[string]string // the ParameterStatus values that the client knows
+	changed  map[string]string // those that it is to be told before it is told that the session is ready
 
 	statements map[string]*prepared
 	portals    map[string]*portal
 	unnamed    *prepared
 	cursors    map[string]*cursor
+	executions uint64        // counts the Execute messages that ran a portal
 	skipping   bool          // after an error in the extended protocol, until Sync
 	ahead      *wire.Message // received already, to be handled next
 	simple     bool          // the client's message at hand is a Query
@@ -256,6 +261,7 @@ func (s *session) ready(ctx context.Context) error {
 			s.server.log.Warn("reading the catalog after a change of definitions", "error", err)
 		}
 	}
+	s.reportParameters()
 	return s.client.SendReadyForQuery(s.tx.Status())
 }
 
@@ -296,17 +302,36 @@ func (s *session) async(group int32, m backend.Message) {
 	case 'S':
 		var status pgproto3.ParameterStatus
 		if group == catalog.CoordinatorGroup && status.Decode(m.Body()) == nil {
-			s.reportParameter(status.Name, status.Value)
+			s.noteParameter(status.Name, status.Value)
 		}
 	}
 }
 
-// reportParameter tells the client of a setting's value unless it knows it.
-func (s *session) reportParameter(name, value string) {
-	if s.reported != nil && s.reported[name] != value {
-		s.reported[name] = value
-		s.client.SendParameterStatus(name, value)
+// noteParameter takes down a setting that the client is to be told of. Like a server, a session tells so at the end of a round, and
+// then only of what differs from what the client knows.
+func (s *session) noteParameter(name, value string) {
+	if s.reported == nil {
+		return // welcome tells of all
 	}
+	if s.changed == nil {
+		s.changed = map[string]string{}
+	}
+	s.changed[name] = value
+}
+
+// reportParameters tells the client of the settings that have changed, in the order of their names.
+func (s *session) reportParameters() {
+	if len(s.changed) == 0 {
+		return
+	}
+	names := slices.SortedFunc(maps.Keys(s.changed), func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) })
+	for _, name := range names {
+		if value := s.changed[name]; s.reported[name] != value {
+			s.reported[name] = value
+			s.client.SendParameterStatus(name, value)
+		}
+	}
+	clear(s.changed)
 }
 
 func (s *session) close() {

@@ -401,7 +401,7 @@ func TestPortals(t *testing.T) {
 	f.SendBind(&pgproto3.Bind{})
 	f.SendExecute(&pgproto3.Execute{})
 	f.SendSync(&pgproto3.Sync{})
-	if got := answer(); got != "ParseComplete BindComplete BEGIN ParseComplete BindComplete 22012 E" {
+	if got := answer(); got != "ParseComplete BindComplete BEGIN ParseComplete 22012 E" {
 		t.Error(got)
 	}
 	f.SendQuery(&pgproto3.Query{String: "ROLLBACK"})

@@ -182,7 +182,7 @@ func (s *session) reportAll(ctx context.Context) error {
 	}
 	defer release()
 	for name, value := range conn.Parameters() {
-		s.reportParameter(name, value)
+		s.noteParameter(name, value)
 	}
 	return nil
 }

@@ -2,11 +2,15 @@ package session
 
 import (
 	"context"
+	"errors"
 	"strings"
+	"unicode/utf8"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/trunkline/trunkline/internal/exec"
 	"github.com/trunkline/trunkline/internal/sql"
+	"google.golang.org/protobuf/proto"
 )
 
 // simpleQuery carries out a Query message: one statement or several.
@@ -59,7 +63,7 @@ func (s *session) gone(err error) bool {
 func (s *session) simpleMany(ctx context.Context, text string) error {
 	statements, err := sql.Parse(text)
 	if err != nil {
-		return err
+		return s.syntaxError(ctx, text, err)
 	}
 	if len(statements) == 0 {
 		return s.client.Send(&pgproto3.EmptyQueryResponse{})
@@ -115,7 +119,7 @@ func (s *session) simpleOne(ctx context.Context, text string, scanned bool, offs
 		return err
 	}
 	if e.prepared != nil && len(e.prepared.Params) > 0 && e.kind == kindQuery {
-		return sql.Errorf("42P02", "there is no parameter $1")
+		return noParameter(text)
 	}
 	if e.passThrough() && !s.held(e) {
 		err := s.passThrough(ctx, e, text)
@@ -136,9 +140,47 @@ func (s *session) simpleOne(ctx context.Context, text string, scanned bool, offs
 	s.rows.reset(s.rowDescription(e, nil))
 	tag, err := s.dispatch(ctx, e, bind, &s.rows)
 	if err != nil {
-		return err
+		return s.located(ctx, e, bind, err)
 	}
 	return s.rows.complete(tag)
+}
+
+// noParameter is the error of a statement that uses parameters where there are none.
+func noParameter(text string) error {
+	statements, err := sql.Parse(text)
+	if err != nil {
+		return err
+	}
+	var first *sql.ParamRef
+	sql.Walk(statements[0].Tree, func(m proto.Message) bool {
+		if p, ok := m.(*sql.ParamRef); ok && (first == nil || p.Location < first.Location) {
+			first = p
+		}
+		if n, ok := m.(*sql.Node); ok && n.GetParamRef() != nil && (first == nil || n.GetParamRef().Location < first.Location) {
+			first = n.GetParamRef()
+		}
+		return true
+	})
+	failure := sql.Errorf("42P02", "there is no parameter $1")
+	if first != nil {
+		failure = sql.Errorf("42P02", "there is no parameter $%d", first.Number)
+		failure.Position = utf8.RuneCountInString(text[:first.Location]) + 1
+	}
+	return failure
+}
+
+// located gives an error of a distributed statement the position that it has in the client's text.
+func (s *session) located(ctx context.Context, e *entry, bind *exec.Bind, err error) error {
+	var node *pgconn.PgError
+	if !errors.As(err, &node) || node.Position != exec.Elsewhere || e.kind != kindQuery || ctx.Err() != nil || s.gone(err) {
+		return err
+	}
+	conn, release, failure := s.borrowCoordinator(ctx)
+	if failure != nil {
+		return err
+	}
+	defer release()
+	return exec.AnalysisError(ctx, conn, bind.Text, e.prepared.Params, err)
 }
 
 // literalsOf gives the constants of a text that has just been scanned.

@@ -39,7 +39,7 @@ func errorResponse(err error, severity string) *pgproto3.ErrorResponse {
 	case errors.As(err, &node):
 		response = pgproto3.ErrorResponse{
 			Severity: node.Severity, Code: node.Code, Message: node.Message, Detail: node.Detail, Hint: node.Hint,
-			Position: node.Position, InternalPosition: node.InternalPosition, InternalQuery: node.InternalQuery, Where: node.Where,
+			Position: max(node.Position, 0), InternalPosition: node.InternalPosition, InternalQuery: node.InternalQuery, Where: node.Where,
 			SchemaName: node.SchemaName, TableName: node.TableName, ColumnName: node.ColumnName, DataTypeName: node.DataTypeName,
 			ConstraintName: node.ConstraintName, File: node.File, Line: node.Line, Routine: node.Routine,
 		}
