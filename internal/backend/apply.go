@@ -2,7 +2,7 @@ package backend
 
 import (
 	"context"
-	"sort"
+	"slices"
 )
 
 // settingsState is what a connection knows of the session settings on its node.
@@ -104,23 +104,26 @@ func (s *settingsState) difference(wanted *Settings) []string {
 			gone = append(gone, name)
 		}
 	}
-	sort.Strings(gone)
+	var changed []string
+	if wanted != nil {
+		for name, value := range wanted.values {
+			if has, ok := s.applied[name]; !ok || has != value || s.unknown[name] {
+				changed = append(changed, name)
+			}
+		}
+	}
+	if role, ok := wanted.Get("role"); ok && role != "none" && !slices.Contains(changed, "role") &&
+		(slices.Contains(changed, "session_authorization") || slices.Contains(gone, "session_authorization")) {
+		changed = append(changed, "role") // which a change of the session's user ends
+	}
+	settingsInOrder(gone)
 	for _, name := range gone {
 		texts = append(texts, resetStatement(name))
 		delete(s.applied, name)
 		delete(s.unknown, name)
 		s.unsettled = append(s.unsettled, name)
 	}
-	if wanted == nil {
-		return texts
-	}
-	changed := make([]string, 0, len(wanted.values))
-	for name, value := range wanted.values {
-		if has, ok := s.applied[name]; !ok || has != value || s.unknown[name] {
-			changed = append(changed, name)
-		}
-	}
-	sort.Strings(changed)
+	settingsInOrder(changed)
 	for _, name := range changed {
 		texts = append(texts, setStatement(name, wanted.values[name]))
 		s.applied[name] = wanted.values[name]

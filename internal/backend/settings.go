@@ -1,6 +1,8 @@
 package backend
 
 import (
+	"cmp"
+	"slices"
 	"sort"
 	"strings"
 
@@ -94,6 +96,15 @@ func setStatement(name, value string) string {
 		text += sql.QuoteLiteral(item)
 	}
 	return text
+}
+
+// settingsInOrder puts the names of settings in the order in which they are to be set. The role comes last, after the session's user,
+// whose change ends it: before them the connection may still have the rights to set the others.
+func settingsInOrder(names []string) {
+	rank := map[string]int{"session_authorization": 1, "role": 2}
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(cmp.Compare(rank[a], rank[b]), strings.Compare(a, b))
+	})
 }
 
 func resetStatement(name string) string { return "RESET " + quoteSetting(name) }

@@ -107,6 +107,16 @@ func IsShell(err error) bool {
 	return errors.As(err, &node) && node.ConstraintName == "trunkline_shell"
 }
 
+// WrittenByFunction gives the table, as in table "orders", if err is a shell's refusal of a write by a function or procedure, else "".
+func WrittenByFunction(err error) string {
+	var node *pgconn.PgError
+	if !IsShell(err) || !errors.As(err, &node) || !strings.Contains(node.Where, "\n") { // the first line is refuse_shell itself
+		return ""
+	}
+	table, _, _ := strings.Cut(node.Message, " is ")
+	return table
+}
+
 // ShiftPosition moves the position in an error by n characters, for a statement that stands inside a longer text.
 func ShiftPosition(err error, n int) error {
 	var node *pgconn.PgError

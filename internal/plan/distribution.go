@@ -3,6 +3,7 @@ package plan
 import (
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/sql"
+	"google.golang.org/protobuf/proto"
 )
 
 // spread says where the rows of a FROM tree or a block are.
@@ -345,6 +346,9 @@ func (p *planner) relSpread(b *block, r *rel, outer *alignment) spread {
 		}
 		return spread{}
 	}
+	if p.orderShows(b, r) {
+		return spread{blocked: &blocker{reason: "the order of a subquery's rows", rel: r}}
+	}
 	s, outKeys := p.blockSpread(r.block, nil)
 	if s.blocked != nil {
 		return spread{blocked: &blocker{reason: s.blocked.reason, rel: r}}
@@ -354,6 +358,42 @@ func (p *planner) relSpread(b *block, r *rel, outer *alignment) spread {
 		s.keys[columnID{r, col}] = sure
 	}
 	return s
+}
+
+// orderShows tells whether the order in which a subquery sorts its rows shows in what the block around it makes of them. SQL does not
+// promise that, but PostgreSQL keeps the order where nothing forces it to change it, and clients rely on it: views that end with an
+// ORDER BY, a LIMIT around a sorted query, array_agg over one.
+func (p *planner) orderShows(b *block, r *rel) bool {
+	sel := b.sel
+	if len(r.block.sel.SortClause) == 0 || len(b.rels) > 1 || len(sel.SortClause) > 0 || len(sel.DistinctClause) > 0 {
+		return false
+	}
+	if len(sel.GroupClause) == 0 && !p.plainAggregate(b) {
+		return true
+	}
+	return p.collectsInOrder(sel.TargetList) || p.collectsInOrder([]*sql.Node{sel.HavingClause})
+}
+
+// collectsInOrder tells whether expressions hold an aggregate whose result depends on the order of its input.
+func (p *planner) collectsInOrder(list []*sql.Node) bool {
+	found := false
+	for _, e := range list {
+		sql.Walk(e, func(m proto.Message) bool {
+			n, ok := m.(*sql.Node)
+			if !ok || n.GetSubLink() != nil {
+				return !ok
+			}
+			if call := n.GetFuncCall(); call != nil && len(call.AggOrder) == 0 && len(call.Funcname) > 0 {
+				names := sql.Strings(call.Funcname)
+				switch names[len(names)-1] {
+				case "array_agg", "string_agg", "json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg", "xmlagg":
+					found = true
+				}
+			}
+			return !found
+		})
+	}
+	return found
 }
 
 // blockSpread tells whether a block, run on every shard group, gives just its rows when the results are put together. outKeys are

@@ -37,6 +37,7 @@ type Plan struct {
 	Writes        bool // the statement changes data
 	ReturnsRows   bool
 	Checks        int        // this many trailing columns of the result are not the client's: they serve to raise errors only (views' check options)
+	ViewOwners    []string   // of views over tables with row-level security, whose policies hold for the owner: nobody else may run the plan
 	Sticky        bool       // it may leave session state on the coordinator's connection (temporary tables, prepared statements, currval, …): the connection must stay with the session
 	Facts         []string   // the views and functions of schema trunkline it reads that need facts from other nodes first (citus_table_size, …)
 	FixedLiterals []int      // literals of the text that shaped this plan: another text may share the plan only if these are equal

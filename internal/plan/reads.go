@@ -279,6 +279,11 @@ func (p *planner) expandView(n *sql.Node, v *sql.RangeVar, view *catalog.Relatio
 		p.plan.Tables, p.rewritten = p.plan.Tables[:tables], intermediate
 		return kind, nil
 	}
+	for _, t := range p.plan.Tables[tables:] {
+		if r := p.catalog.Relations[catalog.Name{Schema: t.Schema, Name: t.Name}]; r != nil && r.RowSecurity {
+			p.plan.ViewOwners = append(p.plan.ViewOwners, view.Owner)
+		}
+	}
 	alias := &sql.Alias{Aliasname: v.Relname}
 	if v.Alias != nil {
 		alias = v.Alias
@@ -315,11 +320,19 @@ func clearLocations(tree proto.Message) {
 func (p *planner) callsReader(tree proto.Message) string {
 	name := ""
 	sql.Walk(tree, func(m proto.Message) bool {
-		if n, ok := m.(*sql.Node); ok && n.GetFuncCall() != nil {
-			for _, f := range p.overloads(sql.Strings(n.GetFuncCall().Funcname)) {
-				if f.ReadsTables {
-					name = f.Name
-				}
+		var call *sql.FuncCall
+		switch m := m.(type) {
+		case *sql.Node:
+			call = m.GetFuncCall()
+		case *sql.FuncCall: // of CALL
+			call = m
+		}
+		if call == nil {
+			return name == ""
+		}
+		for _, f := range p.overloads(sql.Strings(call.Funcname)) {
+			if f.ReadsTables {
+				name = f.Name
 			}
 		}
 		return name == ""

@@ -23,6 +23,7 @@ type cursor struct {
 	portal   *portal // the portal of the extended protocol that this is a view of
 	formats  []int16 // of a portal's columns
 	position int64   // 0 before the first row, n at row n, Len()+1 after the last
+	depth    int     // how many savepoints of the block were set when it was declared
 	failure  error   // what ended the query before its end; it is raised when a FETCH comes to it
 }
 
@@ -132,7 +133,7 @@ func (s *session) declare(ctx context.Context, e *entry, bound *exec.Bind) error
 	}
 	c := &cursor{
 		rows: exec.NewSpool(0), fields: p.entry.prepared.Fields, hold: hold,
-		binary: n.Options&cursorBinary != 0, forward: n.Options&cursorNoScroll != 0,
+		binary: n.Options&cursorBinary != 0, forward: n.Options&cursorNoScroll != 0, depth: len(s.settings.marks),
 	}
 	bind := &exec.Bind{Text: text, Literals: p.literals, Params: bound.Params, ParamFormats: bound.ParamFormats}
 	if c.binary {
@@ -188,7 +189,9 @@ func (s *session) fetch(ctx context.Context, stmt sql.Statement, bind *exec.Bind
 		return "", err
 	}
 	if c.failure != nil && c.position > c.rows.Len() {
-		return "", c.failure
+		failure := c.failure
+		c.failure = sql.Errorf("55000", "portal \"%s\" cannot be run", n.Portalname)
+		return "", failure
 	}
 	if c.portal != nil {
 		c.portal.next = min(c.position, c.rows.Len())
@@ -296,6 +299,22 @@ func (c *cursor) move(direction string, howMany int64) (first, count, step int64
 
 func errForwardOnly() error {
 	return &sql.Error{Code: "55000", Message: "cursor can only scan forward", Hint: "Declare it with SCROLL option to enable backward scan."}
+}
+
+// closeCursorsBeyond closes the cursors and portals made since a savepoint was set, the block's n-th, to which it was rolled back.
+func (s *session) closeCursorsBeyond(n int) {
+	for name, c := range s.cursors {
+		if c.depth > n {
+			c.close()
+			delete(s.cursors, name)
+		}
+	}
+	for name, p := range s.portals {
+		if p.depth > n {
+			p.close()
+			delete(s.portals, name)
+		}
+	}
 }
 
 // closeCursors closes the cursors that end with a transaction, or all.

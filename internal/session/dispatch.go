@@ -54,6 +54,9 @@ func (s *session) dispatch(ctx context.Context, e *entry, bind *exec.Bind, out e
 // attempt runs a plan once.
 func (s *session) attempt(ctx context.Context, e *entry, bind *exec.Bind, out exec.RowWriter) (string, error) {
 	p := e.prepared
+	if err := s.mayRun(e); err != nil {
+		return "", err
+	}
 	if e.passThrough() {
 		// The client's own text, by the extended protocol.
 		conn, release, err := s.coordinatorFor(ctx, e)
@@ -99,6 +102,17 @@ func (s *session) attempt(ctx context.Context, e *entry, bind *exec.Bind, out ex
 		err = s.after(ctx, e)
 	}
 	return tag, err
+}
+
+// mayRun refuses views whose policies would be those of another user than PostgreSQL takes.
+func (s *session) mayRun(e *entry) error {
+	for _, owner := range e.plan.ViewOwners {
+		if owner != s.settings.user() {
+			return sql.Unsupported("views over distributed tables with row-level security can be used by their owner only",
+				"Its query would be run with the policies for you, not for the view's owner "+sql.QuoteIdentifier(owner)+".", "Query the tables themselves.")
+		}
+	}
+	return nil
 }
 
 // takeBack takes back the rows of a statement of the extended protocol, if that is still possible.

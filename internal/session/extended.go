@@ -36,6 +36,7 @@ type portal struct {
 	resultFormats []int16
 
 	mark    wire.Mark // where its BindComplete stands
+	depth   int       // how many savepoints of the block were set then
 	already uint64    // how many statements the session had executed when it was bound
 
 	started bool
@@ -310,7 +311,7 @@ func (s *session) bind(ctx context.Context, body []byte) error {
 		old.close()
 	}
 	s.portals[portalName] = p
-	p.mark, p.already = s.client.Mark(), s.executions
+	p.mark, p.already, p.depth = s.client.Mark(), s.executions, len(s.settings.marks)
 	_, err = s.client.Write([]byte{'2', 0, 0, 0, 4})
 	return err
 }

@@ -281,6 +281,10 @@ func (s *session) report(err error) {
 // block was open or rows were out: the client may try the whole again. If the tables are as they were when it was planned, the
 // statement itself is at fault (a function of the user's reads a shell).
 func (s *session) outdated(err error) error {
+	if table := exec.WrittenByFunction(err); table != "" {
+		return sql.Unsupported("functions and procedures cannot write to distributed tables",
+			"The function would run on the coordinator, where "+table+" has no rows.", "Run the function's statements from the client.")
+	}
 	used := s.env.Snapshot
 	s.definitionsChanged()
 	now, failure := s.server.watcher.Refresh(s.context)

@@ -32,6 +32,10 @@ func (s *session) set(ctx context.Context, e *entry) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if name == "session_authorization" && !n.IsLocal { // which ends the role
+		conn.NoteSetting("role", "", true)
+		s.settings.change(s.settings.current.Without("role"))
+	}
 	tag := results[len(results)-1].Tag
 	switch kind := n.Kind.String(); {
 	case kind == "VAR_RESET_ALL":

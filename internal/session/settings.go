@@ -146,11 +146,19 @@ func (t *settings) own(name string) (string, bool) {
 	return t.value("canopy." + name)
 }
 
-func (t *settings) setPath(value string) {
-	user, _ := t.value("role")
-	if user == "" || user == "none" {
-		user = t.session.tx.Identity().User
+// user gives the role whose rights hold.
+func (t *settings) user() string {
+	if role, ok := t.value("role"); ok && role != "none" {
+		return role
 	}
+	if user, ok := t.value("session_authorization"); ok {
+		return user
+	}
+	return t.session.tx.Identity().User
+}
+
+func (t *settings) setPath(value string) {
+	user := t.user()
 	t.path = t.path[:0:0]
 	for _, name := range backend.SplitIdentifiers(value) {
 		switch name {
@@ -187,14 +195,16 @@ func (t *settings) savepoint(name string) {
 	t.marks = append(t.marks, settingsMark{name, t.current, t.local})
 }
 
-func (t *settings) rollbackTo(name string) {
+// rollbackTo goes back to the settings at a savepoint, and tells how many savepoints were set before it.
+func (t *settings) rollbackTo(name string) int {
 	for i := len(t.marks) - 1; i >= 0; i-- {
 		if t.marks[i].savepoint == name {
 			m := t.marks[i]
 			t.marks = t.marks[:i+1]
 			t.local = m.local
 			t.change(m.current)
-			return
+			return i
 		}
 	}
+	return len(t.marks)
 }

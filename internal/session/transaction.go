@@ -24,11 +24,16 @@ func (s *session) transaction(ctx context.Context, e *entry) (string, error) {
 			s.warn("25001", "there is already a transaction in progress")
 			return tag, nil
 		}
-		if !s.tx.InBlock() {
-			s.settings.begin()
-		}
 		s.begin = s.beginText(n.Options)
-		s.tx.Begin(s.begin)
+		switch {
+		case !s.tx.InBlock():
+			s.settings.begin()
+			s.tx.Begin(s.begin)
+		case len(n.Options) == 0:
+			s.tx.Begin("BEGIN") // nothing but the defaults, by which the implicit block has begun
+		default:
+			s.tx.Begin(s.begin)
+		}
 		return tag, nil
 	case "TRANS_STMT_COMMIT":
 		return s.commit(ctx, n.Chain)
@@ -46,7 +51,7 @@ func (s *session) transaction(ctx context.Context, e *entry) (string, error) {
 		if err := s.tx.RollbackTo(ctx, n.SavepointName); err != nil {
 			return "", err
 		}
-		s.settings.rollbackTo(n.SavepointName)
+		s.closeCursorsBeyond(s.settings.rollbackTo(n.SavepointName))
 		s.definitionsUndone()
 		return "ROLLBACK", nil
 	case "TRANS_STMT_PREPARE":

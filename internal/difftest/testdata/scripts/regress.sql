@@ -1,0 +1,112 @@
+-- Cases that PostgreSQL's own regression tests brought to light with every table distributed.
+CREATE TABLE p (k int, v text) PARTITION BY LIST (k);
+CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1, 2);
+CREATE TABLE p2 PARTITION OF p FOR VALUES IN (3, 4);
+CREATE TABLE o (k int PRIMARY KEY, a int, b int);
+CREATE TABLE uniq (k int UNIQUE DEFERRABLE, v text);
+CREATE TABLE n (k int, v text);
+-- @gateway
+SELECT create_distributed_table('p', 'k');
+-- @gateway
+SELECT create_distributed_table('o', 'k');
+-- @gateway
+SELECT create_distributed_table('n', 'k');
+INSERT INTO p VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd');
+INSERT INTO o SELECT i, i % 7, i % 3 FROM generate_series(1, 60) AS i;
+
+-- the partition that a row is in
+SELECT tableoid::regclass, * FROM p;
+-- @ordered
+SELECT tableoid::regclass AS part, k, k % 2 FROM p ORDER BY part, k;
+SELECT tableoid::regclass, count(*) FROM p GROUP BY 1;
+SELECT v FROM p WHERE tableoid = 'p2'::regclass;
+SELECT tableoid::regclass, v FROM p WHERE k = 3;
+
+-- sorted subqueries around which nothing else sorts
+-- @ordered
+SELECT * FROM (SELECT k, b FROM o ORDER BY a, k) AS x LIMIT 5;
+-- @ordered
+SELECT * FROM (SELECT k, b FROM o ORDER BY a DESC, k) AS x;
+-- @ordered
+SELECT x.k + 1 FROM (SELECT k FROM o ORDER BY k DESC) AS x WHERE x.k > 50;
+-- @ordered
+WITH x AS (SELECT k FROM o ORDER BY b, k) SELECT * FROM x OFFSET 3 LIMIT 4;
+SELECT array_agg(k) FROM (SELECT k FROM o WHERE a = 3 ORDER BY k) AS x;
+SELECT b, string_agg(k::text, ',') FROM (SELECT b, k FROM o ORDER BY k DESC) AS x GROUP BY b;
+SELECT count(*), sum(b) FROM (SELECT * FROM o ORDER BY a) AS x;
+CREATE VIEW sorted AS SELECT k, a FROM o ORDER BY a, k DESC;
+-- @ordered
+SELECT * FROM sorted;
+
+-- where in the client's text an error is
+INSERT INTO n VALUES (1, 'x');
+INSERT INTO n VALUES ('y', 'x');
+INSERT INTO n (k, v) VALUES (1, 'z'), ('€', 'x');
+SELECT v FROM n WHERE k = 1;
+SELECT v FROM n WHERE k = 'one';
+SELECT '€' AS e, v FROM n WHERE v = 'x' AND k IN (1, 'two');
+UPDATE n SET k = 'three' WHERE v = '';
+SELECT E'\u00' FROM n;
+SELECT 1; SELECT v FROM n WHERE k = 'four';
+
+-- COPY of a statement that returns nothing
+COPY (DELETE FROM n) TO STDOUT;
+SELECT count(*) FROM n;
+
+-- procedures that use distributed tables
+CREATE PROCEDURE fill(int) LANGUAGE sql AS $$ INSERT INTO l VALUES ($1) $$;
+CREATE TABLE l (k int);
+CREATE PROCEDURE fill(int) LANGUAGE sql AS $$ INSERT INTO l VALUES ($1) $$;
+CALL fill(3);
+SELECT * FROM l;
+
+-- a block that begins within a string of statements
+SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE, NOT DEFERRABLE;
+SELECT 1; BEGIN; INSERT INTO n VALUES (5, 'five');
+COMMIT;
+SELECT 1; BEGIN; SAVEPOINT sp; INSERT INTO n VALUES (6, 'six'); ROLLBACK TO SAVEPOINT sp; COMMIT;
+SELECT * FROM n;
+
+-- cursors and savepoints
+BEGIN;
+DECLARE before CURSOR FOR SELECT k FROM o ORDER BY k;
+FETCH 2 FROM before;
+SAVEPOINT one;
+DECLARE within CURSOR FOR SELECT k FROM o ORDER BY k;
+FETCH 2 FROM within;
+FETCH 2 FROM before;
+ROLLBACK TO SAVEPOINT one;
+FETCH 2 FROM before;
+SAVEPOINT two;
+FETCH 2 FROM within;
+ROLLBACK TO SAVEPOINT two;
+DECLARE failing CURSOR FOR SELECT 1 / (k - 3) FROM o ORDER BY k;
+SAVEPOINT three;
+FETCH 5 FROM failing;
+ROLLBACK TO SAVEPOINT three;
+FETCH 1 FROM failing;
+ROLLBACK TO SAVEPOINT nowhere;
+COMMIT;
+
+-- a role within another session user
+CREATE ROLE regress_one;
+CREATE ROLE regress_two;
+GRANT regress_two TO regress_one;
+GRANT SELECT ON n TO regress_two;
+SET SESSION AUTHORIZATION regress_one;
+SELECT count(*) FROM n;
+SET ROLE regress_two;
+SET application_name = 'another';
+SELECT session_user, current_user, current_setting('role');
+SELECT count(*) FROM n;
+BEGIN;
+SET ROLE NONE;
+SELECT session_user, current_user;
+ROLLBACK;
+SELECT session_user, current_user;
+SELECT count(*) FROM n;
+RESET SESSION AUTHORIZATION;
+SELECT session_user = current_user, current_setting('role');
+INSERT INTO n VALUES (7, 'seven');
+REVOKE SELECT ON n FROM regress_two;
+DROP ROLE regress_one, regress_two;
