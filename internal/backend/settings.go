@@ -107,6 +107,11 @@ func settingsInOrder(names []string) {
 	})
 }
 
+// SetLocal writes the statement that sets a setting for the rest of the open transaction block.
+func SetLocal(name, value string) string {
+	return "SET LOCAL" + strings.TrimPrefix(setStatement(name, value), "SET")
+}
+
 func resetStatement(name string) string { return "RESET " + quoteSetting(name) }
 
 // quoteSetting quotes each part of a possibly dotted setting name.

@@ -61,7 +61,7 @@ func TestBank(t *testing.T) {
 	defer stop()
 	var ids atomic.Int64
 	var confirmed atomic.Int64
-	const clients = 10
+	const clients = 16
 	ledgers := make([][]transfer, clients)
 	var running sync.WaitGroup
 	for i := range clients {

@@ -92,7 +92,7 @@ func (s *session) confirm(ctx context.Context, conn *backend.Conn, e *entry, tex
 	if err != nil {
 		return err
 	}
-	if s.oldSnapshot() {
+	if s.tx.KeepsSnapshot() {
 		// What this block sees of the catalog is as old as its first statement.
 		fresh, err := s.server.pools.Acquire(ctx, s.server.coordinator, s.tx.Identity())
 		if err != nil {
@@ -134,11 +134,6 @@ func sameTables(a, b *plan.Plan) bool {
 		}
 	}
 	return true
-}
-
-// oldSnapshot tells whether the open block goes on seeing what was committed when it began.
-func (s *session) oldSnapshot() bool {
-	return s.tx.InBlock() && !s.tx.Implicit() && (strings.Contains(s.begin, "REPEATABLE") || strings.Contains(s.begin, "SERIALIZABLE"))
 }
 
 func concurrentChange(detail string) error {

@@ -20,6 +20,7 @@ type cursor struct {
 	binary   bool
 	forward  bool // NO SCROLL
 	hold     bool
+	fresh    bool    // declared in the open block
 	portal   *portal // the portal of the extended protocol that this is a view of
 	formats  []int16 // of a portal's columns
 	position int64   // 0 before the first row, n at row n, Len()+1 after the last
@@ -85,7 +86,7 @@ func (s *session) cursorSQL(ctx context.Context, e *entry, bind *exec.Bind, out 
 	}
 	name := e.stmt.Tree.GetClosePortalStmt().Portalname
 	if name == "" {
-		s.closeCursors(true)
+		s.closeCursors()
 		if s.tx.InBlock() || s.tx.Pinned() != nil {
 			conn, release, err := s.tx.Borrow(ctx, catalog.CoordinatorGroup)
 			if err != nil {
@@ -132,7 +133,7 @@ func (s *session) declare(ctx context.Context, e *entry, bound *exec.Bind) error
 		return errEmpty
 	}
 	c := &cursor{
-		rows: exec.NewSpool(0), fields: p.entry.prepared.Fields, hold: hold,
+		rows: exec.NewSpool(0), fields: p.entry.prepared.Fields, hold: hold, fresh: s.tx.InBlock(),
 		binary: n.Options&cursorBinary != 0, forward: n.Options&cursorNoScroll != 0, depth: len(s.settings.marks),
 	}
 	bind := &exec.Bind{Text: text, Literals: p.literals, Params: bound.Params, ParamFormats: bound.ParamFormats}
@@ -317,12 +318,30 @@ func (s *session) closeCursorsBeyond(n int) {
 	}
 }
 
-// closeCursors closes the cursors that end with a transaction, or all.
-func (s *session) closeCursors(all bool) {
+func (s *session) closeCursors() {
 	for name, c := range s.cursors {
-		if all || !c.hold {
+		c.close()
+		delete(s.cursors, name)
+	}
+}
+
+// endCursors closes what does not outlive the block: cursors without hold, and all of its own if it was rolled back.
+func (s *session) endCursors(committed bool) {
+	for name, c := range s.cursors {
+		if !c.hold || c.fresh && !committed {
 			c.close()
 			delete(s.cursors, name)
 		}
+		c.fresh, c.depth = false, 0
 	}
+}
+
+// declaresHeld tells whether the open block has declared a cursor WITH HOLD.
+func (s *session) declaresHeld() bool {
+	for _, c := range s.cursors {
+		if c.hold && c.fresh {
+			return true
+		}
+	}
+	return false
 }

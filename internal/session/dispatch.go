@@ -78,7 +78,7 @@ func (s *session) attempt(ctx context.Context, e *entry, bind *exec.Bind, out ex
 			}
 		}
 		if err == nil {
-			err = s.after(ctx, e)
+			err = s.after(ctx, e, bind.Text)
 		}
 		return tag, err
 	}
@@ -99,7 +99,7 @@ func (s *session) attempt(ctx context.Context, e *entry, bind *exec.Bind, out ex
 		release()
 	}
 	if err == nil && e.plan.Sticky {
-		err = s.after(ctx, e)
+		err = s.after(ctx, e, bind.Text)
 	}
 	return tag, err
 }

@@ -26,7 +26,7 @@ func (s *session) passThrough(ctx context.Context, e *entry, text string) error 
 		if err := s.relay(ctx, conn); err != nil {
 			return err
 		}
-		return s.after(ctx, e)
+		return s.after(ctx, e, text)
 	}
 	s.ask(conn)
 	tag, err := s.relayHolding(ctx, conn, true)
@@ -42,7 +42,7 @@ func (s *session) passThrough(ctx context.Context, e *entry, text string) error 
 	if err := s.client.SendCommandComplete(tag); err != nil {
 		return err
 	}
-	return s.after(ctx, e)
+	return s.after(ctx, e, text)
 }
 
 // needsDatabaseAlone gives the database to which nobody may be connected for a statement to run.
@@ -159,7 +159,7 @@ func (s *session) copyIn(ctx context.Context, conn *backend.Conn) error {
 }
 
 // after is what a statement that ran on the coordinator means for the session.
-func (s *session) after(ctx context.Context, e *entry) error {
+func (s *session) after(ctx context.Context, e *entry, text string) error {
 	switch {
 	case e.kind == kindDefinition:
 		s.definitionsChanged()
@@ -171,7 +171,7 @@ func (s *session) after(ctx context.Context, e *entry) error {
 		s.noteListen(e)
 	}
 	if e.kind == kindQuery && strings.Contains(strings.ToLower(e.text), "set_config") {
-		return s.setConfigCalled(ctx)
+		return s.setConfigCalled(ctx, text)
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 
 // mayNeedRewrite is a quick look for what rewrite changes.
 func mayNeedRewrite(text string) bool {
-	return strings.Contains(text, "pg_prepared_statements") || strings.Contains(text, "pg_export_snapshot") ||
+	return strings.Contains(text, "pg_prepared_") || strings.Contains(text, "pg_export_snapshot") ||
 		strings.Contains(text, "pg_depend") || strings.Contains(text, "pg_init_privs") ||
 		len(text) > 6 && strings.EqualFold(text[:6], "create") && strings.Contains(strings.ToLower(text), "execute")
 }
@@ -42,6 +42,9 @@ func (s *session) rewrite(ctx context.Context, text string) (string, error) {
 		tables := map[string]string{}
 		if strings.Contains(text, "pg_prepared_statements") {
 			tables["pg_prepared_statements"] = s.listPrepared()
+		}
+		if !s.catalog.foreign && strings.Contains(text, "pg_prepared_xacts") {
+			tables["pg_prepared_xacts"] = preparedTransactions
 		}
 		if s.dumps() {
 			tables["pg_init_privs"] = ownRights
@@ -139,6 +142,11 @@ func (s *session) listPrepared() string {
 	query.WriteString(") AS p(name, statement, prepare_time, parameter_types, from_sql) WHERE name IS NOT NULL")
 	return query.String()
 }
+
+// preparedTransactions is what clients find in pg_prepared_xacts: what they have prepared, under their own ids, instead of its branches.
+const preparedTransactions = `SELECT transaction, gid, prepared, owner, database FROM pg_catalog.pg_prepared_xacts WHERE gid !~ '^trunkline_[0-9a-f]{16}_[0-9]+_[0-9]+$'
+UNION ALL SELECT coalesce(x.transaction, '0'::pg_catalog.xid), t.gid, t.prepared, pg_catalog.pg_get_userbyid(t.owner), pg_catalog.current_database()
+FROM trunkline_internal.prepared_transaction t LEFT JOIN pg_catalog.pg_prepared_xacts x ON x.gid = t.branch`
 
 // dumps tells whether the client is pg_dump.
 func (s *session) dumps() bool {
@@ -254,6 +262,10 @@ func (s *session) importSnapshots(ctx context.Context, coordinator *backend.Conn
 		return "", err
 	}
 	if len(parts) != len(nodeGroups(snapshot))+1 {
+		if err := take(coordinator, exported); err != nil {
+			return "", err // in PostgreSQL's words
+		}
+		s.tx.Fail()
 		return "", &sql.Error{Code: "22023", Message: "invalid snapshot identifier: \"" + exported + "\"",
 			Hint: "Take the result of SELECT pg_export_snapshot() as a gateway gives it."}
 	}

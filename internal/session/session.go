@@ -43,7 +43,6 @@ type session struct {
 	ahead      *wire.Message // received already, to be handled next
 	simple     bool          // the client's message at hand is a Query
 	listens    bool          // LISTEN was run
-	begin      string        // the BEGIN of the last explicit block, for AND CHAIN
 
 	scanned sql.Scanned
 	key     []byte

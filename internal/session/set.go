@@ -8,6 +8,7 @@ import (
 	"github.com/trunkline/trunkline/internal/backend"
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/sql"
+	"google.golang.org/protobuf/proto"
 )
 
 // set runs SET and RESET: on the coordinator, which validates it, and then on other nodes whenever they next run something.
@@ -28,6 +29,9 @@ func (s *session) set(ctx context.Context, e *entry) (string, error) {
 	if name == "transaction snapshot" && s.tx.InBlock() && !s.catalog.foreign && len(n.Args) == 1 {
 		return s.importSnapshots(ctx, conn, constantText(n.Args[0]))
 	}
+	if s.tx.InBlock() && ofTransaction(e.stmt.Tree) {
+		return s.setTransaction(ctx, e)
+	}
 	results, err := conn.Exec(ctx, e.text)
 	if err != nil {
 		return "", err
@@ -43,8 +47,7 @@ func (s *session) set(ctx context.Context, e *entry) (string, error) {
 		return tag, nil
 	case kind == "VAR_SET_MULTI" && name == "session characteristics":
 		return tag, s.noteSettings(ctx, conn, "default_transaction_isolation", "default_transaction_read_only", "default_transaction_deferrable")
-	case kind == "VAR_SET_MULTI": // SET TRANSACTION …
-		s.tx.Replay(e.text, catalog.CoordinatorGroup)
+	case ofTransaction(e.stmt.Tree): // which outside of a block means nothing
 		return tag, nil
 	case n.IsLocal:
 		if s.tx.InBlock() {
@@ -53,13 +56,7 @@ func (s *session) set(ctx context.Context, e *entry) (string, error) {
 			if err != nil {
 				return "", err
 			}
-			local := map[string]string{}
-			for k, v := range s.settings.local {
-				local[k] = v
-			}
-			local[name] = values[name]
-			s.settings.local = local
-			s.settings.derive()
+			s.settings.setLocal(values)
 		}
 		return tag, nil
 	case kind == "VAR_RESET" || kind == "VAR_SET_DEFAULT":
@@ -72,6 +69,37 @@ func (s *session) set(ctx context.Context, e *entry) (string, error) {
 		return tag, nil
 	}
 	return tag, s.noteSettings(ctx, conn, name)
+}
+
+// ofTransaction tells whether a SET is about the characteristics of the open transaction: SET TRANSACTION, SET transaction_read_only.
+func ofTransaction(stmt *sql.Node) bool {
+	n := stmt.GetVariableSetStmt()
+	switch name := strings.ToLower(n.Name); n.Kind.String() {
+	case "VAR_SET_MULTI":
+		return name == "transaction"
+	case "VAR_SET_VALUE", "VAR_SET_DEFAULT", "VAR_RESET":
+		return name == "transaction_isolation" || name == "transaction_read_only" || name == "transaction_deferrable"
+	}
+	return false
+}
+
+// setTransaction changes the open transaction's characteristics: at once on all nodes that take part in it, which may find that it is too
+// late for that, and first thing on those that join it later.
+func (s *session) setTransaction(ctx context.Context, e *entry) (tag string, err error) {
+	groups := s.tx.Participants()
+	for _, group := range groups {
+		conn, err := s.tx.Conn(ctx, group)
+		if err != nil {
+			return "", err
+		}
+		results, err := conn.Exec(ctx, e.text)
+		if err != nil {
+			return "", err
+		}
+		tag = results[len(results)-1].Tag
+	}
+	s.tx.Replay(e.text, groups...)
+	return tag, nil
 }
 
 // constantText is a constant of a SET as text.
@@ -122,29 +150,74 @@ func (s *session) resetAll(conn *backend.Conn) {
 }
 
 // setConfigCalled takes over what a statement that calls set_config() may have changed on the session's own connection.
-func (s *session) setConfigCalled(ctx context.Context) error {
+func (s *session) setConfigCalled(ctx context.Context, text string) error {
+	names, forBlock, err := setConfigCalls(text)
+	if err != nil {
+		return err
+	}
 	conn, release, err := s.tx.Borrow(ctx, catalog.CoordinatorGroup)
 	if err != nil {
 		return err
 	}
 	defer release()
-	results, err := conn.Exec(ctx, "SELECT pg_catalog.lower(name), pg_catalog.current_setting(name) FROM pg_catalog.pg_settings WHERE source = 'session'")
+	query := "SELECT pg_catalog.lower(name), pg_catalog.current_setting(name) FROM pg_catalog.pg_settings WHERE source = 'session'"
+	for _, name := range names { // those with a prefix of the user's own are not in pg_settings
+		query += " UNION SELECT pg_catalog.lower(name), pg_catalog.current_setting(name) FROM (VALUES (" + sql.QuoteLiteral(name) + ")) AS _(name)"
+	}
+	results, err := conn.Exec(ctx, query)
 	if err != nil {
 		return err
 	}
+	forBlock = forBlock && s.tx.InBlock()
+	local := map[string]string{}
 	to := s.settings.current
 	for _, row := range results[0].Rows {
 		name, value := string(row[0]), string(row[1])
-		if has, ok := to.Get(name); ok && has == value || strings.HasPrefix(name, "transaction_") {
+		if has, ok := s.settings.value(name); ok && has == value || strings.HasPrefix(name, "transaction_") && !(forBlock && name == "transaction_read_only") {
+			continue
+		}
+		if forBlock {
+			s.tx.Replay(backend.SetLocal(name, value), catalog.CoordinatorGroup)
+			local[name] = value
 			continue
 		}
 		conn.NoteSetting(name, value, false)
 		to = to.With(name, value)
 	}
+	if len(local) > 0 {
+		s.settings.setLocal(local)
+	}
 	if to != s.settings.current {
 		s.settings.change(to)
 	}
 	return nil
+}
+
+// setConfigCalls gives the settings that a statement's calls of set_config() name, as far as they do so by constants, and whether all
+// calls say that they hold for the open block only.
+func setConfigCalls(text string) (names []string, forBlock bool, err error) {
+	statements, err := sql.Parse(text)
+	if err != nil {
+		return nil, false, err
+	}
+	forBlock = true
+	for _, stmt := range statements {
+		sql.Walk(stmt.Tree, func(m proto.Message) bool {
+			n, ok := m.(*sql.Node)
+			if !ok || n.GetFuncCall() == nil {
+				return true
+			}
+			call := n.GetFuncCall()
+			if function := sql.Strings(call.Funcname); function[len(function)-1] == "set_config" && len(call.Args) == 3 {
+				if name := constantText(call.Args[0]); name != "" {
+					names = append(names, name)
+				}
+				forBlock = forBlock && call.Args[2].GetAConst().GetBoolval().GetBoolval()
+			}
+			return true
+		})
+	}
+	return names, forBlock, nil
 }
 
 // discard runs DISCARD.
@@ -170,7 +243,7 @@ func (s *session) discard(ctx context.Context, e *entry) (string, error) {
 		return "", sql.Errorf("25001", "DISCARD ALL cannot run inside a transaction block")
 	}
 	s.closePortals()
-	s.closeCursors(true)
+	s.closeCursors()
 	clear(s.statements)
 	s.tx.Unpin()
 	s.catalog.temps, s.catalog.tempsStale = nil, false

@@ -191,6 +191,19 @@ func (t *settings) end(committed bool) {
 	}
 }
 
+// setLocal notes values that hold for the rest of the block only.
+func (t *settings) setLocal(values map[string]string) {
+	local := map[string]string{} // a new one: savepoints keep the old
+	for name, value := range t.local {
+		local[name] = value
+	}
+	for name, value := range values {
+		local[name] = value
+	}
+	t.local = local
+	t.derive()
+}
+
 func (t *settings) savepoint(name string) {
 	t.marks = append(t.marks, settingsMark{name, t.current, t.local})
 }

@@ -1,10 +1,12 @@
 package session
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"strings"
 
-	"github.com/trunkline/trunkline/internal/catalog"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/trunkline/trunkline/internal/sql"
 	"github.com/trunkline/trunkline/internal/wire"
 )
@@ -24,15 +26,15 @@ func (s *session) transaction(ctx context.Context, e *entry) (string, error) {
 			s.warn("25001", "there is already a transaction in progress")
 			return tag, nil
 		}
-		s.begin = s.beginText(n.Options)
+		begin := s.beginText(n.Options)
 		switch {
 		case !s.tx.InBlock():
 			s.settings.begin()
-			s.tx.Begin(s.begin)
+			s.tx.Begin(begin)
 		case len(n.Options) == 0:
 			s.tx.Begin("BEGIN") // nothing but the defaults, by which the implicit block has begun
 		default:
-			s.tx.Begin(s.begin)
+			s.tx.Begin(begin)
 		}
 		return tag, nil
 	case "TRANS_STMT_COMMIT":
@@ -55,22 +57,11 @@ func (s *session) transaction(ctx context.Context, e *entry) (string, error) {
 		s.definitionsUndone()
 		return "ROLLBACK", nil
 	case "TRANS_STMT_PREPARE":
-		if s.tx.Status() == 'E' {
-			_, err := s.rollback(ctx, false)
-			return "ROLLBACK", err
-		}
-		return "", sql.Unsupported("PREPARE TRANSACTION is not supported yet", "The transaction may be open on several nodes.", "Use COMMIT, which is atomic over all nodes.")
-	case "TRANS_STMT_COMMIT_PREPARED", "TRANS_STMT_ROLLBACK_PREPARED":
-		conn, release, err := s.tx.Borrow(ctx, catalog.CoordinatorGroup)
-		if err != nil {
-			return "", err
-		}
-		defer release()
-		results, err := conn.Exec(ctx, e.text)
-		if err != nil {
-			return "", err
-		}
-		return results[0].Tag, nil
+		return s.prepareTransaction(ctx, n.Gid)
+	case "TRANS_STMT_COMMIT_PREPARED":
+		return s.finishPrepared(ctx, n.Gid, true)
+	case "TRANS_STMT_ROLLBACK_PREPARED":
+		return s.finishPrepared(ctx, n.Gid, false)
 	}
 	return "", sql.Unsupported("this form of transaction control is not supported", "", "")
 }
@@ -86,6 +77,7 @@ func (s *session) commit(ctx context.Context, chain bool) (string, error) {
 			return "COMMIT", nil
 		}
 	}
+	next := s.tx.Successor()
 	tag, err := s.tx.Commit(ctx)
 	s.afterBlock(err == nil && tag == "COMMIT")
 	if err != nil {
@@ -93,9 +85,43 @@ func (s *session) commit(ctx context.Context, chain bool) (string, error) {
 	}
 	if chain {
 		s.settings.begin()
-		s.tx.Begin(s.begin)
+		next()
 	}
 	return tag, nil
+}
+
+// prepareTransaction ends the open block by preparing it under the client's id, on all its nodes.
+func (s *session) prepareTransaction(ctx context.Context, gid string) (string, error) {
+	if !s.tx.InBlock() || s.tx.Implicit() {
+		s.warn("25P01", "there is no transaction in progress")
+		if !s.tx.InBlock() {
+			return "ROLLBACK", nil
+		}
+	}
+	if s.declaresHeld() {
+		_, err := s.rollback(ctx, false)
+		return "", cmp.Or(err, error(sql.Errorf("0A000", "cannot PREPARE a transaction that has created a cursor WITH HOLD")))
+	}
+	defined := s.catalog.own != nil
+	tag, err := s.tx.PrepareAs(ctx, gid)
+	s.afterBlock(err == nil && tag != "ROLLBACK")
+	var refused *pgconn.PgError
+	if defined && errors.As(err, &refused) && refused.Code == "0A000" && strings.Contains(refused.Message, "NOTIFY") {
+		return "", sql.Unsupported("cannot PREPARE a transaction that has changed definitions", "All gateways are notified of such changes. "+refused.Message+".", "Use COMMIT.")
+	}
+	return tag, err
+}
+
+// finishPrepared carries out COMMIT PREPARED and ROLLBACK PREPARED.
+func (s *session) finishPrepared(ctx context.Context, gid string, commit bool) (string, error) {
+	tag := "ROLLBACK PREPARED"
+	if commit {
+		tag = "COMMIT PREPARED"
+	}
+	if s.tx.InBlock() {
+		return "", sql.Errorf("25001", "%s cannot run inside a transaction block", tag)
+	}
+	return tag, s.tx.FinishPrepared(ctx, gid, commit)
 }
 
 // rollback undoes the open block, if there is one.
@@ -109,6 +135,7 @@ func (s *session) rollback(ctx context.Context, chain bool) (string, error) {
 			return "ROLLBACK", nil
 		}
 	}
+	next := s.tx.Successor()
 	err := s.tx.Rollback(ctx)
 	s.afterBlock(false)
 	if err != nil {
@@ -116,7 +143,7 @@ func (s *session) rollback(ctx context.Context, chain bool) (string, error) {
 	}
 	if chain {
 		s.settings.begin()
-		s.tx.Begin(s.begin)
+		next()
 	}
 	return "ROLLBACK", nil
 }
@@ -126,7 +153,7 @@ func (s *session) afterBlock(committed bool) {
 	s.settings.end(committed)
 	s.blockEnded()
 	s.closePortals()
-	s.closeCursors(false)
+	s.endCursors(committed)
 }
 
 // beginImplicit opens a block that the client did not ask for.

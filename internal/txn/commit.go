@@ -79,8 +79,11 @@ func (t *Tx) drain(ctx context.Context, p *participant) {
 		return
 	case p.conn.Pending() == 0:
 		p.conn.Sync()
-	case p.conn.Flush() == nil && p.conn.Cancel(ctx) != nil:
-		p.conn.Abandon()
+	default:
+		// Under a context that has ended the node is asked to cancel for as long as it takes: a request may come before the statement.
+		ended, stop := context.WithCancel(ctx)
+		stop()
+		ctx = ended
 	}
 	for p.conn.Pending() > 0 && p.conn.Err() == nil {
 		p.conn.Collect(ctx)
@@ -202,25 +205,47 @@ func (t *Tx) decide(ctx context.Context, gid string, decider *participant) (comm
 }
 
 // askAgain finds out what became of a decision whose answer was lost.
-func (t *Tx) askAgain(ctx context.Context, gid string, decider *participant) (committed bool, err error) {
+func (t *Tx) askAgain(ctx context.Context, gid string, decider *participant) (bool, error) {
+	address := decider.conn.Address()
+	decided, err := t.learn(ctx, gid, address)
+	if err == nil && decided != committed {
+		err = lostBefore(address, "committed")
+	}
+	return err == nil, err
+}
+
+func lostBefore(address backend.Address, what string) error {
+	return &sql.Error{
+		Code: "08006", Message: fmt.Sprintf("connection to node %s was lost before the transaction was %s", address, what),
+		Detail: "The transaction was rolled back on all nodes.",
+	}
+}
+
+// learn asks a decider what it has decided, until it is certain or the error is 08007.
+func (t *Tx) learn(ctx context.Context, gid string, decider backend.Address) (decided decision, err error) {
+	err = t.persist(ctx, gid, decider, func(ctx context.Context) error {
+		decided, err = t.manager.outcome(ctx, decider, t.identity.Database, gid)
+		return err
+	})
+	return decided, err
+}
+
+// persist repeats an exchange with a decider that was lost until it succeeds, or fails for another reason than the connection's. The
+// error is 08007 if the decider does not come back in time.
+func (t *Tx) persist(ctx context.Context, gid string, decider backend.Address, exchange func(context.Context) error) error {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), t.manager.config.AskFor)
 	defer stop()
-	address := decider.conn.Address()
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		committed, err := t.manager.outcome(ctx, address, t.identity.Database, gid)
-		if err == nil && committed {
-			return true, nil
-		}
-		if err == nil {
-			return false, &sql.Error{
-				Code: "08006", Message: fmt.Sprintf("connection to node %s was lost before the transaction was committed", address),
-				Detail: "The transaction was rolled back on all nodes.",
-			}
+		err := exchange(ctx)
+		var refused *pgconn.PgError
+		var crashed *crashError
+		if err == nil || errors.As(err, &crashed) || errors.As(err, &refused) && refused.Code == "42704" {
+			return err
 		}
 		t.manager.config.Log.Warn("cannot learn the outcome of a transaction", "gid", gid, "error", err)
 		select {
 		case <-ctx.Done():
-			return false, unknownOutcome(fmt.Sprintf("Node %s was lost before it answered the commit of transaction %s.", address, gid),
+			return unknownOutcome(fmt.Sprintf("Node %s was lost before it answered the commit of transaction %s.", decider, gid),
 				"Once the node is back, the transaction will be committed or rolled back on all nodes by itself.")
 		case <-time.After(wait):
 		}
@@ -357,12 +382,6 @@ func unknownOutcome(detail, hint string) error {
 func isUnknown(err error) bool {
 	var e *sql.Error
 	return errors.As(err, &e) && e.Code == "08007"
-}
-
-// isUndefinedObject tells whether a node says that a prepared transaction does not exist.
-func isUndefinedObject(err error) bool {
-	var e *pgconn.PgError
-	return errors.As(err, &e) && e.Code == "42704"
 }
 
 // excluded names the reason if a decision failed because a tombstone was there first.

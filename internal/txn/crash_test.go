@@ -138,14 +138,17 @@ func TestNodeDiesAtEveryPoint(t *testing.T) {
 	c.T = t
 }
 
-func (c *cluster) restart(worker int32) {
-	old := c.nodes.Workers[worker-1]
-	s, err := localpg.Start(context.WithoutCancel(c.Context()), old.Config)
+func (c *cluster) restart(group int32) {
+	place := &c.nodes.Coordinator
+	if group > 0 {
+		place = &c.nodes.Workers[group-1]
+	}
+	s, err := localpg.Start(context.WithoutCancel(c.Context()), (*place).Config)
 	if err != nil {
 		c.Error(err)
 		return
 	}
-	c.nodes.Workers[worker-1] = s
+	*place = s
 	c.whole.Cleanup(s.Crash)
 }
 

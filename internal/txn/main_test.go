@@ -70,7 +70,11 @@ func onNodes(t *testing.T, nodes *pgtest.Nodes) *cluster {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := catalog.BootstrapNode(t.Context(), conn); err != nil {
+		bootstrap := catalog.BootstrapNode
+		if i == 0 {
+			bootstrap = catalog.Bootstrap
+		}
+		if err := bootstrap(t.Context(), conn); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := conn.Exec(t.Context(), "CREATE TABLE t (x int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED)"); err != nil {
@@ -85,8 +89,10 @@ func (c *cluster) address(group int) backend.Address {
 	return backend.Address{Host: "127.0.0.1", Port: c.nodes.All()[group].Port}
 }
 
+func (c *cluster) locate(group int32) (backend.Address, error) { return c.address(int(group)), nil }
+
 func (c *cluster) session() *txn.Tx {
-	tx := c.manager.New(c.identity, func(group int32) (backend.Address, error) { return c.address(int(group)), nil })
+	tx := c.manager.New(c.identity, c.locate)
 	c.Cleanup(tx.Close)
 	return tx
 }

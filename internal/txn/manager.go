@@ -112,10 +112,15 @@ const gidPrefix = "trunkline_"
 // newGID makes the id of a distributed transaction; it names the group that decides on it.
 func (m *Manager) newGID(decider int32) string {
 	gid := fmt.Sprintf("%s%s_%d_%d", gidPrefix, m.gateway, m.number.Add(1), decider)
+	m.keepGID(gid)
+	return gid
+}
+
+// keepGID makes this gateway's recovery leave a transaction alone until forgetGID.
+func (m *Manager) keepGID(gid string) {
 	m.mu.Lock()
 	m.live[gid] = true
 	m.mu.Unlock()
-	return gid
 }
 
 func (m *Manager) forgetGID(gid string) {

@@ -62,10 +62,11 @@ func (m *Manager) FlushRecords(ctx context.Context) {
 // dropRecords deletes the records on a node whose transactions are over. kept are the transactions that were prepared somewhere
 // when every node was looked at, which began so long ago. A record of a commit may go once its transaction is prepared nowhere,
 // which kept shows for those decided before the looking began. A tombstone must stay while the commit it excludes could come,
-// that is while a transaction of this node is older than it; to see that, the administrator must be allowed to see everyone's.
+// that is while a transaction of this node is older than it; to see that, the administrator must be allowed to see everyone's. What a
+// client has prepared waits for the client, for however long.
 func (m *Manager) dropRecords(ctx context.Context, n Node, kept map[string]bool, ago time.Duration) error {
 	text := fmt.Sprintf(`DELETE FROM trunkline.commit_record WHERE decided_at < clock_timestamp() - interval '%d milliseconds'
-		AND (committed OR pg_catalog.pg_has_role('pg_read_all_stats', 'member')
+		AND committed IS NOT NULL AND (committed OR pg_catalog.pg_has_role('pg_read_all_stats', 'member')
 			AND decided_at < (SELECT min(xact_start) FROM pg_catalog.pg_stat_activity))`, (m.config.MinAge+ago).Milliseconds()+1)
 	if len(kept) > 0 {
 		var gids []string

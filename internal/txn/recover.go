@@ -37,7 +37,7 @@ func (m *Manager) Recover(ctx context.Context, nodes []Node) (Recovery, error) {
 	for _, n := range nodes {
 		addresses[n.GroupID] = n.Address
 	}
-	outcomes := map[string]bool{}
+	outcomes := map[string]decision{}
 	kept := map[string]bool{} // gids that must keep their record
 	complete := true
 	for _, n := range nodes {
@@ -58,21 +58,24 @@ func (m *Manager) Recover(ctx context.Context, nodes []Node) (Recovery, error) {
 				done.Left++
 				continue
 			}
-			committed, asked := outcomes[p.gid]
+			decided, asked := outcomes[p.gid]
 			if !asked {
-				if committed, err = m.outcome(ctx, home, m.config.Admin.Database, p.gid); err != nil {
+				if decided, err = m.outcome(ctx, home, m.config.Admin.Database, p.gid); err != nil {
 					failures = append(failures, fmt.Errorf("node %s: %w", home, err))
 					done.Left++
 					continue
 				}
-				outcomes[p.gid] = committed
+				outcomes[p.gid] = decided
 			}
-			if err := m.end(ctx, n, p.gid, committed); err != nil {
+			if decided == held {
+				continue // until its client finishes it
+			}
+			if err := m.end(ctx, n, p.gid, decided == committed); err != nil {
 				failures = append(failures, fmt.Errorf("node %s: %w", n.Address, err))
 				done.Left++
 				continue
 			}
-			if committed {
+			if decided == committed {
 				done.Committed++
 			} else {
 				done.RolledBack++
@@ -158,18 +161,33 @@ func (m *Manager) prepared(ctx context.Context, n Node) ([]preparedTransaction, 
 	return found, nil
 }
 
+// decision is what the record of a transaction says.
+type decision byte
+
+const (
+	rolledBack decision = iota
+	committed
+	held // prepared by a client, which has yet to decide
+)
+
 // outcome asks the decider what was decided on a transaction, and decides against it if nothing was. The insertion waits for a
 // commit of the same transaction that is on its way.
-func (m *Manager) outcome(ctx context.Context, decider backend.Address, database, gid string) (committed bool, err error) {
+func (m *Manager) outcome(ctx context.Context, decider backend.Address, database, gid string) (decision, error) {
 	results, err := m.run(ctx, decider, database, "INSERT INTO trunkline.commit_record (gid, committed) VALUES ("+sql.QuoteLiteral(gid)+
 		", false) ON CONFLICT (gid) DO NOTHING; SELECT committed FROM trunkline.commit_record WHERE gid = "+sql.QuoteLiteral(gid))
 	if err != nil {
-		return false, err
+		return rolledBack, err
 	}
 	if len(results) != 2 || len(results[1].Rows) != 1 {
-		return false, fmt.Errorf("the record of transaction %s has vanished", gid)
+		return rolledBack, fmt.Errorf("the record of transaction %s has vanished", gid)
 	}
-	return string(results[1].Rows[0][0]) == "t", nil
+	switch string(results[1].Rows[0][0]) {
+	case "t":
+		return committed, nil
+	case "":
+		return held, nil
+	}
+	return rolledBack, nil
 }
 
 // end finishes one prepared transaction. That somebody else has done so already is no error.

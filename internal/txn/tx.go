@@ -150,6 +150,41 @@ func (t *Tx) BeginImplicit() {
 	}
 }
 
+// characteristics are the statements of the open block that changed what kind of transaction it is.
+func (t *Tx) characteristics() (texts []string) {
+	for _, e := range t.log {
+		if text := strings.ToUpper(e.text); !e.savepoint && strings.Contains(text, "TRANSACTION") && !strings.Contains(text, "SNAPSHOT") {
+			texts = append(texts, e.text)
+		}
+	}
+	return texts
+}
+
+// KeepsSnapshot tells whether the open block goes on seeing what was committed when it began.
+func (t *Tx) KeepsSnapshot() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, text := range append(t.characteristics(), t.begin) {
+		if text = strings.ToUpper(text); strings.Contains(text, "REPEATABLE") || strings.Contains(text, "SERIALIZABLE") {
+			return true
+		}
+	}
+	return false
+}
+
+// Successor gives a function that begins another block of the same kind as the open one, once that has ended: COMMIT AND CHAIN.
+func (t *Tx) Successor() func() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	begin, texts := t.begin, t.characteristics()
+	return func() {
+		t.Begin(begin)
+		for _, text := range texts {
+			t.Replay(text)
+		}
+	}
+}
+
 // setTransaction turns BEGIN with options into a SET TRANSACTION with the same.
 func setTransaction(begin string) string {
 	words := strings.Fields(begin)

@@ -5,12 +5,19 @@ CREATE SCHEMA IF NOT EXISTS trunkline_internal; -- what the gateway itself calls
 GRANT USAGE ON SCHEMA trunkline, trunkline_internal TO PUBLIC;
 
 -- The decisions of distributed transactions that this node decided. A row says that the transaction was committed, or, as a
--- tombstone, that it must not be any more. Users write their own decision in their own transaction.
+-- tombstone, that it must not be any more; NULL, that a client has prepared it and has yet to decide. Users write their own decision
+-- in their own transaction.
 CREATE TABLE IF NOT EXISTS trunkline.commit_record (
   gid text PRIMARY KEY,
-  committed bool NOT NULL DEFAULT true,
+  committed bool DEFAULT true,
   decided_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+DO $$
+BEGIN
+  IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'trunkline.commit_record'::regclass AND attname = 'committed' AND attnotnull) THEN
+    ALTER TABLE trunkline.commit_record ALTER COLUMN committed DROP NOT NULL;
+  END IF;
+END $$;
 GRANT SELECT, INSERT ON trunkline.commit_record TO PUBLIC;
 
 -- The hash of a value by its type's default hash operator class: PostgreSQL lets some types' own hash functions (bytea's, date's)

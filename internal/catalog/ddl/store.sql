@@ -78,6 +78,56 @@ CREATE UNLOGGED TABLE IF NOT EXISTS trunkline_internal.waiting_block (
   published_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- The transactions that clients have prepared, by the clients' own ids: the id of their branches on the nodes, and which groups these are
+-- of (txn/prepared.go).
+CREATE TABLE IF NOT EXISTS trunkline_internal.prepared_transaction (
+  gid text PRIMARY KEY,
+  branch text NOT NULL UNIQUE,
+  owner oid NOT NULL,
+  prepared timestamptz NOT NULL DEFAULT clock_timestamp(),
+  groups int[] NOT NULL
+);
+GRANT SELECT ON trunkline_internal.prepared_transaction TO PUBLIC;
+
+-- Who a statement is run by, inside a function that runs as its owner.
+CREATE OR REPLACE FUNCTION trunkline_internal.caller() RETURNS oid LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
+$$ SELECT oid FROM pg_roles WHERE rolname = coalesce(nullif(current_setting('role'), 'none'), session_user) $$;
+
+-- Makes branches that have been prepared the caller's prepared transaction.
+CREATE OR REPLACE FUNCTION trunkline_internal.hold_transaction(gid text, branch text, groups int[]) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF current_setting('max_prepared_transactions') = '0' THEN
+    RAISE object_not_in_prerequisite_state USING MESSAGE = 'prepared transactions are disabled', HINT = 'Set max_prepared_transactions to a nonzero value.';
+  END IF;
+  INSERT INTO trunkline_internal.prepared_transaction AS t SELECT $1, $2, trunkline_internal.caller(), clock_timestamp(), $3
+    WHERE NOT EXISTS (SELECT FROM pg_prepared_xacts p WHERE p.gid = $1) ON CONFLICT DO NOTHING;
+  IF NOT FOUND THEN
+    RAISE duplicate_object USING MESSAGE = format('transaction identifier "%s" is already in use', gid);
+  END IF;
+  INSERT INTO trunkline.commit_record (gid, committed) VALUES (branch, NULL);
+END $$;
+
+-- Decides on a prepared transaction of the caller's.
+CREATE OR REPLACE FUNCTION trunkline_internal.end_transaction(gid text, branch text, commits bool) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  found_owner oid;
+BEGIN
+  BEGIN
+    SELECT owner INTO found_owner FROM trunkline_internal.prepared_transaction t WHERE t.gid = $1 AND t.branch = $2 FOR UPDATE NOWAIT;
+  EXCEPTION WHEN lock_not_available THEN
+    RAISE object_not_in_prerequisite_state USING MESSAGE = format('prepared transaction with identifier "%s" is busy', gid);
+  END;
+  IF found_owner IS NULL THEN
+    RAISE undefined_object USING MESSAGE = format('prepared transaction with identifier "%s" does not exist', gid);
+  END IF;
+  IF found_owner <> trunkline_internal.caller() AND NOT (SELECT rolsuper FROM pg_roles WHERE oid = trunkline_internal.caller()) THEN
+    RAISE insufficient_privilege USING MESSAGE = 'permission denied to finish prepared transaction',
+      HINT = 'Must be superuser or the user that prepared the transaction.';
+  END IF;
+  DELETE FROM trunkline_internal.prepared_transaction t WHERE t.gid = $1;
+  UPDATE trunkline.commit_record r SET committed = commits, decided_at = clock_timestamp() WHERE r.gid = $2;
+END $$;
+
 -- The guard is marked internal, so that \d and pg_dump show the table as the user made it.
 CREATE OR REPLACE FUNCTION trunkline_internal.guard(table_name oid, refuse text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
