@@ -49,7 +49,8 @@ type Options struct {
 	TLS             *tls.Config // nil: connections are not encrypted
 	TLSOptional     bool        // a node that speaks no TLS may be used without it (sslmode=prefer)
 	ConnectTimeout  time.Duration
-	ApplicationName string // until the session's own is applied
+	ApplicationName string            // until the session's own is applied
+	Parameters      map[string]string // further parameters of the startup message
 }
 
 const defaultConnectTimeout = 10 * time.Second

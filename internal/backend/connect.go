@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"time"
@@ -110,6 +111,7 @@ func (c *Conn) logIn() error {
 	if c.options.ApplicationName != "" {
 		parameters["application_name"] = c.options.ApplicationName
 	}
+	maps.Copy(parameters, c.options.Parameters)
 	startup := pgproto3.StartupMessage{ProtocolVersion: pgproto3.ProtocolVersion30, Parameters: parameters}
 	var err error
 	if c.out, err = startup.Encode(c.out); err != nil {

@@ -68,6 +68,13 @@ func (p *Pools) Acquire(ctx context.Context, address Address, identity Identity)
 	return pool.acquire(ctx, identity)
 }
 
+// Connect opens a connection that belongs to no pool, with further parameters in its startup message. Its user closes it.
+func (p *Pools) Connect(ctx context.Context, address Address, identity Identity, parameters map[string]string) (*Conn, error) {
+	options := p.options.Options
+	options.Parameters = parameters
+	return Connect(ctx, address, identity, options)
+}
+
 // Release takes a connection back. It is closed instead if it is broken, is in a transaction, or still has answers to come; one
 // with session state on it is first reset in the background.
 func (p *Pools) Release(c *Conn) {

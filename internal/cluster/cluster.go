@@ -23,13 +23,17 @@ import (
 
 // Config is what a Cluster works with.
 type Config struct {
-	Pools   *backend.Pools
-	Manager *txn.Manager
+	Pools       *backend.Pools
+	Manager     *txn.Manager
+	Admin       backend.Identity // a superuser on all nodes, as whom shard groups are moved
+	Coordinator backend.Address
 
 	// ShardCount is how many shards a new colocation group has when neither the call nor citus.shard_count says; 32 unless set.
 	ShardCount int
 
 	Log *slog.Logger
+
+	MoveFaults func(step string) error // move.Env.Faults, for tests
 }
 
 // Cluster carries out cluster operations for all sessions of a gateway. It has no state of its own.
@@ -60,8 +64,9 @@ type CallResult struct {
 // operation is one call or statement under way.
 type operation struct {
 	*Cluster
-	tx   *txn.Tx
-	snap *catalog.Snapshot
+	tx    *txn.Tx
+	snap  *catalog.Snapshot
+	still map[int]bool // the colocation groups whose shard groups stay where they are until the transaction ends
 }
 
 // call carries out one function. The arguments are its own, by name.
@@ -120,6 +125,8 @@ var calls = map[string]call{
 	"run_command_on_placements":                    runOnPlacements,
 	"run_command_on_colocated_placements":          runOnColocatedPlacements,
 	"recover_prepared_transactions":                recoverPrepared,
+	"citus_move_shard_placement":                   moveShardPlacement,
+	"citus_cleanup_orphaned_resources":             cleanUpOrphans,
 }
 
 // change is the work of a function that changes the cluster; it gives the function's own value, nil for NULL.

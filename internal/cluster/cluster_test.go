@@ -60,7 +60,7 @@ func newFixtureOf(t testing.TB, workers int) *fixture {
 	t.Cleanup(pools.Close)
 	manager := txn.NewManager(txn.Config{Pools: pools, Admin: identity})
 	t.Cleanup(manager.Close)
-	f.Cluster = New(Config{Pools: pools, Manager: manager, ShardCount: 4})
+	f.Cluster = New(Config{Pools: pools, Manager: manager, Admin: identity, Coordinator: address, ShardCount: 4})
 	f.nodes[0] = address
 	f.manager, f.super = manager, identity
 	f.as(identity)

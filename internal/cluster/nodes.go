@@ -142,8 +142,12 @@ type shardGroup struct {
 	group    int32
 }
 
-// shardGroups gives a colocation group's shard groups, in the order of their ranges.
+// shardGroups gives a colocation group's shard groups, in the order of their ranges. They stay where they are until the transaction
+// ends.
 func (o *operation) shardGroups(ctx context.Context, colocation int) ([]shardGroup, error) {
+	if err := o.awaitMoves(ctx, colocation); err != nil {
+		return nil, err
+	}
 	rows, err := o.query(ctx, `SELECT shardgroupid, shardminvalue, shardmaxvalue, groupid FROM trunkline.shard_group
 		WHERE colocationid = `+strconv.Itoa(colocation)+` ORDER BY shardminvalue`)
 	if err != nil {

@@ -140,7 +140,10 @@ func (p *propagation) resolve(ctx context.Context, schema, name string) (*target
 	if t.owner != 0 {
 		table = t.owner
 	}
-	t.table, t.spread = p.spread[table]
+	if t.table, t.spread = p.spread[table]; t.spread && !t.table.reference {
+		// Now, before the statement locks the shell, which would keep everybody from planning.
+		return t, p.awaitMoves(ctx, t.table.colocation)
+	}
 	return t, nil
 }
 

@@ -11,6 +11,9 @@ import (
 // lockTable takes the lock under which a table is distributed or undistributed, and finds out whether it may be. verb says what
 // is to be done: "distribute". What the user may not or cannot do is an error.
 func (o *operation) lockTable(ctx context.Context, oid uint32, verb string) (schema, name string, err error) {
+	if err := o.awaitMovesOf(ctx, oid); err != nil {
+		return "", "", err
+	}
 	rows, err := o.query(ctx, fmt.Sprintf(`SELECT n.nspname, c.relname, c.relkind, c.relpersistence,
 			pg_catalog.pg_has_role(c.relowner, 'USAGE'), n.nspname IN ('pg_catalog', 'information_schema', 'trunkline', 'trunkline_internal', 'trunkline_call', 'citus') OR n.nspname LIKE 'pg\_toast%%'
 		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = %d`, oid))

@@ -119,7 +119,7 @@ func NewServer(ctx context.Context, config Config) (*Server, error) {
 		Pools: s.pools, AdminPools: s.adminPools, Admin: s.admin, Log: config.Log,
 		MinAge: config.RecoverAge, DeadlockTimeout: config.DeadlockTimeout,
 	})
-	s.cluster = cluster.New(cluster.Config{Pools: s.pools, Manager: s.manager, ShardCount: config.ShardCount, Log: config.Log})
+	s.cluster = cluster.New(cluster.Config{Pools: s.pools, Manager: s.manager, Admin: s.admin, Coordinator: s.coordinator, ShardCount: config.ShardCount, Log: config.Log})
 	s.wire = wire.Config{TLS: config.TLS, Cancel: s.cancel}
 	if !config.Trust {
 		s.wire.Verifier = s.verifier

@@ -232,9 +232,10 @@ BEGIN
   RETURN id;
 END $$;
 
--- The schemas of shards that are on this node. Clients never see them.
+-- The schemas of shards that are on this node, and those of shards that are coming or have gone (package move). Clients never see them.
 CREATE OR REPLACE FUNCTION trunkline_internal.shard_namespaces() RETURNS oid[] LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
 $$ SELECT array(
      SELECT n.oid FROM (SELECT oid, nspname, substring(nspname FROM '_([0-9]{1,18})$')::bigint AS shardgroupid FROM pg_namespace OFFSET 0) n
      JOIN trunkline.shard_group g USING (shardgroupid)
-     WHERE length(n.nspname) > 50 OR EXISTS (SELECT FROM pg_namespace p WHERE p.nspname || '_' || g.shardgroupid = n.nspname)) $$;
+     WHERE length(n.nspname) > 50 OR EXISTS (SELECT FROM pg_namespace p WHERE p.nspname || '_' || g.shardgroupid = n.nspname)
+     UNION ALL SELECT oid FROM pg_namespace WHERE nspname ~ '^trunkline_(coming|gone)_[0-9]+_[0-9]+_[0-9]+$') $$;

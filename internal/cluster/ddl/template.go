@@ -54,13 +54,18 @@ func (t Template) PerShard() bool { return len(t.schemas) > 0 }
 
 // For gives the text for one shard group.
 func (t Template) For(shardGroup int64) string {
+	return t.In(func(schema string) string { return catalog.ShardSchema(schema, shardGroup) })
+}
+
+// In gives the text with the schemas that name gives for the marked ones.
+func (t Template) In(name func(schema string) string) string {
 	if len(t.schemas) == 0 {
 		return t.texts[0]
 	}
 	var b strings.Builder
 	for i, schema := range t.schemas {
 		b.WriteString(t.texts[i])
-		b.WriteString(sql.QuoteIdentifier(catalog.ShardSchema(schema, shardGroup)))
+		b.WriteString(sql.QuoteIdentifier(name(schema)))
 	}
 	b.WriteString(t.texts[len(t.schemas)])
 	return b.String()
