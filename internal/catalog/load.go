@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"hash"
 	"hash/fnv"
@@ -265,6 +266,12 @@ func (l *loader) function(f *fields) {
 	fn.Language, fn.AggKind = f.text(), f.byte()
 	if !f.null() {
 		l.bodies[fn] = f.text()
+	} else {
+		f.skip()
+	}
+	if signature := f.next(); signature != nil && f.err == nil {
+		fn.Body = &FunctionBody{SQL: l.bodies[fn]}
+		f.err = json.Unmarshal(signature, fn.Body)
 	}
 	l.snapshot.Functions[fn.Name] = append(l.snapshot.Functions[fn.Name], fn)
 }

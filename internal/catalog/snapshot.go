@@ -156,6 +156,17 @@ type Function struct {
 	Strict       bool
 	Defaults     int  // how many trailing arguments have defaults
 	Variadic     bool // the last argument is VARIADIC
+	Body         *FunctionBody
+}
+
+// FunctionBody is what a function in SQL does, of those that anybody may run and that run as their caller with the caller's settings;
+// nil for others.
+type FunctionBody struct {
+	SQL    string   `json:"-"`     // prosrc, or as pg_get_function_sqlbody writes it
+	Names  []string `json:"names"` // of all arguments, those of RETURNS TABLE included; nil if none has a name
+	Modes  []string `json:"modes"` // pg_proc.proargmodes; nil if all are IN
+	Types  []string `json:"types"` // as SQL, parallel to Names
+	Result string   `json:"result"`
 }
 
 // Collation is a row of pg_collation that the database's encoding can use.

@@ -106,6 +106,11 @@ func (g *generator) expr(s *scope, t valueType, depth int) string {
 	}
 	e := func(t valueType) string { return g.expr(s, t, depth-1) }
 	switch g.N(8) {
+	case 4:
+		if t == typeInt && g.budget > 0 && g.Chance(20) {
+			g.budget--
+			return fmt.Sprintf("counted(%s)", g.leaf(&scope{atoms: s.atoms, outer: s.outer}, typeInt))
+		}
 	case 0:
 		return fmt.Sprintf("coalesce(%s, %s)", e(t), e(t))
 	case 1:

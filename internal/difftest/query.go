@@ -53,7 +53,15 @@ func (g *generator) table(s *scope) string {
 func (g *generator) rowSource(left, s *scope) string {
 	alias := g.name("v")
 	arrays, documents := left.of(typeArray), left.of(typeJSON)
-	switch n := g.N(7); {
+	switch n := g.N(8); {
+	case n == 6 && g.budget > 0:
+		g.budget--
+		offer(s, alias, []column{{"a", typeInt}, {"b", typeText}})
+		tag := g.constant(typeText) + "::text"
+		if texts := left.of(typeText); len(texts) > 0 {
+			tag = pick(g.Choices, texts)
+		}
+		return fmt.Sprintf("picked(%s) AS %s", tag, alias)
 	case n == 0:
 		offer(s, alias, []column{{"a", typeInt}, {"b", typeText}})
 		return fmt.Sprintf("(VALUES (%s, %s), (%s, %s)) AS %s(a, b)", g.constant(typeInt)+"::int", g.constant(typeText)+"::text", g.constant(typeInt), g.constant(typeText), alias)

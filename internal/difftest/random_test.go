@@ -42,6 +42,7 @@ func newTester(t *testing.T, seed uint64) *tester {
 	for _, v := range views {
 		s.Must(t, "CREATE VIEW "+v.name+" AS "+v.query)
 	}
+	s.Must(t, functions)
 	_ = ask(t.Context(), s.plain, Simple, "ANALYZE", nil)
 	x := &tester{T: t, session: s, seed: seed, counts: map[string]int{}, refusals: map[string]int{}, sample: map[string]string{}, kinds: map[string]int{}, reset: reset}
 	x.settings()

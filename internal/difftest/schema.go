@@ -98,6 +98,10 @@ var views = []struct {
 	{"w5", "SELECT l1.k, l1.b, w2.n1 AS a FROM l1 LEFT JOIN w2 USING (k)", []column{{"k", typeInt}, {"b", typeText}, {"a", typeInt}}},
 }
 
+// functions read tables: one gives a value, the other rows.
+const functions = "CREATE FUNCTION counted(key int) RETURNS int LANGUAGE sql STABLE AS 'SELECT count(*)::int FROM d2 WHERE d2.k = key'; " +
+	"CREATE FUNCTION picked(tag text) RETURNS TABLE (a int, b text) LANGUAGE sql STABLE AS 'SELECT id, x1.b FROM x1 WHERE x1.b >= tag'"
+
 func (t *table) create() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CREATE TABLE %s (", t.name)

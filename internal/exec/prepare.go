@@ -20,6 +20,7 @@ type Prepared struct {
 	// Row is the RowDescription message with all formats text, nil if the statement returns no rows.
 	Row []byte
 
+	oids     []*oids        // of Fields; nil if there are none
 	subplans []Intermediate // names and types only
 	stored   *Intermediate  // of plan.ReferenceWrite.CopyRows: the rows that the coordinator stored
 	emptyTag string         // the command tag of a statement that does nothing
@@ -79,6 +80,7 @@ func Prepare(ctx context.Context, c *backend.Conn, snapshot *catalog.Snapshot, p
 		return nil, err
 	}
 	prepared.Row = RowDescription(prepared.Fields, nil)
+	prepared.oids = resultOIDs(snapshot, prepared.Fields)
 	switch verb {
 	case "INSERT":
 		prepared.emptyTag = "INSERT 0 0"

@@ -109,6 +109,10 @@ func (x *execution) run(ctx context.Context, out RowWriter) (string, error) {
 			return "", err
 		}
 	}
+	if err := x.portableParams(ctx); err != nil {
+		return "", err
+	}
+	out = x.withOIDs(out)
 	if len(x.plan.Subplans) == 0 {
 		return x.root(ctx, out)
 	}

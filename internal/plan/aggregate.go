@@ -366,7 +366,7 @@ func (c *combiner) replaceLink(link *sql.SubLink) bool {
 		var extra []*sql.Node
 		c.replace(link.Testexpr, &extra)
 		c.failed = c.failed || len(extra) > 0
-		c.replaceOuter(link.Subselect, known.block)
+		c.replaceOuter(link.Subselect)
 		return false
 	}
 	c.failed = true
@@ -374,20 +374,27 @@ func (c *combiner) replaceLink(link *sql.SubLink) bool {
 }
 
 // replaceOuter replaces the references of a correlated subquery to b's columns by the tasks' columns.
-func (c *combiner) replaceOuter(query *sql.Node, inner *block) {
-	own := map[string]bool{}
-	for _, r := range c.b.rels {
-		own[r.alias] = true
+func (c *combiner) replaceOuter(query *sql.Node) {
+	inner, err := c.p.bindSelect(query.GetSelectStmt(), c.b)
+	if err != nil {
+		c.failed = true
+		return
 	}
-	sql.Walk(query, func(m proto.Message) bool {
-		n, ok := m.(*sql.Node)
-		if !ok || n.GetColumnRef() == nil {
-			return !c.failed
-		}
+	inner.eachColumn(func(at *block, n *sql.Node) {
 		names := sql.Strings(n.GetColumnRef().Fields)
-		id, _, ok := inner.lookup(names)
-		if names[len(names)-1] == "*" || !ok || !c.b.owns(id.rel) {
-			return true
+		id, _, column := at.lookup(names)
+		if !column || names[len(names)-1] == "*" {
+			r, _ := at.lookupRel(names[max(0, len(names)-2)])
+			whole := r != nil && c.b.owns(r)
+			if whole && c.raw && len(names) == 1 {
+				n.Node = c.column(n).Node
+			} else {
+				c.failed = c.failed || whole
+			}
+			return
+		}
+		if !c.b.owns(id.rel) {
+			return
 		}
 		grouped := c.groupedAs(n)
 		if grouped == nil && c.raw {
@@ -395,10 +402,9 @@ func (c *combiner) replaceOuter(query *sql.Node, inner *block) {
 		}
 		if grouped == nil {
 			c.failed = true
-			return false
+			return
 		}
 		n.Node = grouped.Node
-		return false
 	})
 }
 

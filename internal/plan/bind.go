@@ -195,6 +195,7 @@ func (p *planner) bindFrom(b *block, item *sql.Node) (*fromNode, error) {
 			return nil, err
 		}
 		r.block = sub
+		b.complex = b.complex || p.aggregatesOuter(sub)
 		for _, o := range sub.outputs {
 			r.columns = append(r.columns, o.name)
 			r.types = append(r.types, o.typ)

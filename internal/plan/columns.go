@@ -2,6 +2,7 @@ package plan
 
 import (
 	"github.com/trunkline/trunkline/internal/sql"
+	"google.golang.org/protobuf/proto"
 )
 
 // output is a column of a block's result.
@@ -35,6 +36,50 @@ func (b *block) namesOutput(item *sql.Node, group bool) bool {
 	}
 	r, _ := b.lookupRel(names[0])
 	return r == nil
+}
+
+// eachColumn visits the column references of a block and of all below it, each with the block in whose scope it stands. Names of
+// output columns are left out.
+func (b *block) eachColumn(visit func(at *block, ref *sql.Node)) {
+	if b == nil {
+		return
+	}
+	b.left.eachColumn(visit)
+	b.right.eachColumn(visit)
+	for _, c := range b.withs {
+		c.block.eachColumn(visit)
+	}
+	for _, r := range b.rels {
+		if r.kind == relSubquery && !b.isWith(r.block) {
+			r.block.eachColumn(visit)
+		}
+	}
+	for _, link := range b.sublinks {
+		link.block.eachColumn(visit)
+	}
+	names := map[*sql.Node]bool{}
+	for i, list := range [][]*sql.Node{b.sel.GroupClause, b.sel.DistinctClause, b.sel.SortClause} {
+		for _, item := range list {
+			names[item] = b.namesOutput(item, i == 0)
+		}
+	}
+	sql.Walk(b.sel, func(m proto.Message) bool {
+		switch m := m.(type) {
+		case *sql.SelectStmt:
+			return m == b.sel
+		case *sql.WithClause:
+			return false
+		case *sql.Node:
+			if names[m] || m.GetSelectStmt() != nil {
+				return false
+			}
+			if m.GetColumnRef() != nil {
+				visit(b, m)
+				return false
+			}
+		}
+		return true
+	})
 }
 
 func commonColumns(left, right []*rel) []string {

@@ -72,6 +72,9 @@ func (p *planner) classesOf(b *block, quals []*sql.Node, using [][2]columnID) *c
 			c.join(pair[0], pair[1])
 		}
 	}
+	for at := b; at != nil; at = at.parent {
+		p.passedOn(c, at)
+	}
 	for _, q := range quals {
 		left, right, ok := equality(q)
 		if !ok {
@@ -93,6 +96,24 @@ func (p *planner) classesOf(b *block, quals []*sql.Node, using [][2]columnID) *c
 		}
 	}
 	return c
+}
+
+// passedOn notes the columns that subqueries without a FROM clause of their own pass on from enclosing queries.
+func (p *planner) passedOn(c *classes, b *block) {
+	for _, r := range b.rels {
+		if r.kind != relSubquery || r.block.sel == nil || r.block.sel.Op != sql.SetopNone || len(r.block.from) > 0 {
+			continue
+		}
+		for i, o := range r.block.outputs {
+			e := o.expr
+			if cast := e.GetTypeCast(); cast != nil && p.namedType(cast.TypeName) == o.typ && len(cast.TypeName.Typmods) == 0 {
+				e = cast.Arg
+			}
+			if id, ok := r.block.column(e); ok && id.typ() == o.typ && !r.block.owns(id.rel) {
+				c.join(columnID{r, i}, id)
+			}
+		}
+	}
 }
 
 func (id columnID) typ() uint32 {

@@ -20,6 +20,7 @@ type planner struct {
 	sequences     []string       // named by PieceSequence slots on their way through the deparser
 	filters       map[*rel]int   // how many conditions concern a FROM item alone
 	ownFilters    map[*rel][]*sql.Node
+	inlined       int                           // how many calls of functions have been replaced by their bodies
 	readsTime     bool                          // readTimeOnce has run
 	modifiers     []int                         // literals whose values are part of the plan although it has slots for them
 	whole         *sql.Node                     // the statement as its tables were marked, before anything moved

@@ -445,8 +445,11 @@ func (p *planner) distinct(b *block, pruning Pruning) (*Gather, *blocker, error)
 // sameExpr tells whether two expressions of a block mean the same: they are written alike once each column is written with its
 // table's name. If different literals of the text had to be equal for that, their values become part of the plan.
 func (p *planner) sameExpr(b *block, x, y *sql.Node) bool {
-	if !sql.Equal(x, y) && !sql.Equal(b.qualified(x), b.qualified(y)) {
-		return false
+	if !sql.Equal(x, y) {
+		x, y := p.unmarked(b.qualified(x)), p.unmarked(b.qualified(y))
+		if !sql.Equal(x, y) {
+			return false
+		}
 	}
 	if in, other := p.literalsIn(x), p.literalsIn(y); !slices.Equal(in, other) {
 		p.modifiers = append(append(p.modifiers, in...), other...)
@@ -466,6 +469,18 @@ func (p *planner) literalsIn(e *sql.Node) []int {
 		return true
 	})
 	return found
+}
+
+// unmarked writes the tables that an expression's subqueries read with their own names only, in place of which reference each is.
+func (p *planner) unmarked(e *sql.Node) *sql.Node {
+	sql.Walk(e, func(m proto.Message) bool {
+		if v, ok := rangeVar(m); ok && v.Catalogname != "" {
+			table := p.plan.Tables[markIndex(v)]
+			v.Catalogname, v.Schemaname, v.Relname = "", table.Schema, table.Name
+		}
+		return true
+	})
+	return e
 }
 
 // qualified writes the columns of an expression with their tables' names.

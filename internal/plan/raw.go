@@ -125,7 +125,7 @@ func (c *combiner) replaceRawLink(n *sql.Node) {
 		if link.Testexpr != nil {
 			c.replaceRaw(link.Testexpr, false)
 		}
-		c.replaceOuter(link.Subselect, known.block)
+		c.replaceOuter(link.Subselect)
 		return
 	}
 	c.failed = true

@@ -29,6 +29,11 @@ func (p *planner) prepareTree(tree *sql.Node) (reads, error) {
 	if err != nil {
 		return kind, err
 	}
+	inlined, err := p.inlineCalls(tree)
+	if err != nil {
+		return kind, err
+	}
+	kind = max(kind, inlined)
 	if name := p.callsReader(tree); name != "" {
 		return kind, errReader(name)
 	}
@@ -272,6 +277,11 @@ func (p *planner) expandView(n *sql.Node, v *sql.RangeVar, view *catalog.Relatio
 	if err != nil {
 		return kind, err
 	}
+	inlined, err := p.inlineCalls(query)
+	if err != nil {
+		return kind, err
+	}
+	kind = max(kind, inlined)
 	if name := p.callsReader(query); name != "" {
 		return kind, errReader(name)
 	}

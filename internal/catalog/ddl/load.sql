@@ -91,7 +91,12 @@ SELECT p.oid, p.pronamespace, p.proname, p.prokind, p.provolatile, p.proretset, 
        p.pronargdefaults, p.provariadic <> 0, l.lanname, a.aggkind,
        CASE WHEN p.oid >= 16384 AND l.lanname NOT IN ('c', 'internal') AND p.prokind IN ('f', 'p', 'w')
                  AND p.pronamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname IN ('trunkline', 'trunkline_call', 'trunkline_internal'))
-            THEN coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) END
+            THEN coalesce(pg_get_function_sqlbody(p.oid), p.prosrc) END,
+       -- what calling it means, for functions that a query can hold in place of their calls
+       CASE WHEN p.oid >= 16384 AND l.lanname = 'sql' AND p.prokind = 'f' AND NOT p.prosecdef AND p.proconfig IS NULL AND p.provariadic = 0
+                 AND (p.proacl IS NULL OR has_function_privilege('public', p.oid, 'EXECUTE'))
+            THEN json_build_object('names', p.proargnames, 'modes', p.proargmodes::text[], 'result', format_type(p.prorettype, NULL),
+                   'types', (SELECT json_agg(format_type(t, NULL) ORDER BY n) FROM unnest(coalesce(p.proallargtypes, p.proargtypes::oid[])) WITH ORDINALITY AS a (t, n))) END
 FROM pg_proc p
 JOIN pg_language l ON l.oid = p.prolang
 LEFT JOIN pg_aggregate a ON a.aggfnoid = p.oid
