@@ -145,33 +145,6 @@ func (o *operation) addNode(ctx context.Context, args nodeArgs, active bool) (*s
 	return number(id), nil
 }
 
-// prepareNode makes sure that a server can be a node, and creates what every node has.
-func (o *operation) prepareNode(ctx context.Context, a backend.Address) error {
-	conn, err := o.config.Pools.Acquire(ctx, a, o.tx.Identity())
-	if err != nil {
-		return err
-	}
-	defer o.config.Pools.Release(conn)
-	rows, err := query(ctx, conn, "SELECT pg_catalog.current_setting('server_version_num')::int, pg_catalog.current_setting('server_version'), "+
-		"pg_catalog.to_regclass('trunkline.pg_dist_node') IS NOT NULL, pg_catalog.current_setting('max_prepared_transactions')::int")
-	if err != nil {
-		return err
-	}
-	r := rows[0]
-	const oldest = 150000
-	switch {
-	case r.int(0) < oldest:
-		return &sql.Error{Code: "0A000", Message: fmt.Sprintf("node %s runs PostgreSQL %s", a, r.text(1)), Detail: "Nodes must run PostgreSQL 15 or newer."}
-	case r.bool(2):
-		return &sql.Error{Code: "55000", Message: fmt.Sprintf("node %s is a coordinator already", a),
-			Detail: "Its database has a catalog of its own, in schema trunkline.", Hint: "Add another server, or a database that was never a coordinator."}
-	case r.int(3) == 0:
-		return &sql.Error{Code: "55000", Message: fmt.Sprintf("node %s has prepared transactions disabled", a),
-			Hint: "Set max_prepared_transactions to at least max_connections and restart the server."}
-	}
-	return catalog.BootstrapNode(ctx, conn)
-}
-
 // activate brings a node up to date with everything all nodes have, and marks it as in use.
 func (o *operation) activate(ctx context.Context, a backend.Address, group int32) error {
 	if group != catalog.CoordinatorGroup {
@@ -179,93 +152,17 @@ func (o *operation) activate(ctx context.Context, a backend.Address, group int32
 		if err := o.copyObjects(ctx, group); err != nil {
 			return err
 		}
+	}
+	if err := o.lockReferenceTables(ctx); err != nil {
+		return err
+	}
+	if group != catalog.CoordinatorGroup {
 		if err := o.copyReferenceTables(ctx, group); err != nil {
 			return err
 		}
 	}
-	return o.exec(ctx, fmt.Sprintf(`UPDATE trunkline.pg_dist_node SET isactive = true, hasmetadata = true, metadatasynced = true WHERE groupid = %d AND noderole = 'primary';
-		INSERT INTO trunkline.pg_dist_placement (shardid, groupid)
-			SELECT s.shardid, %d FROM trunkline.pg_dist_partition p JOIN trunkline.pg_dist_shard s USING (logicalrelid)
-			WHERE p.repmodel = 't' ON CONFLICT (shardid, groupid) DO NOTHING`, group, group))
-}
-
-// copyReferenceTables makes the copies of reference tables that a node does not have.
-func (o *operation) copyReferenceTables(ctx context.Context, group int32) error {
-	rows, err := o.query(ctx, fmt.Sprintf(`SELECT p.logicalrelid::oid::bigint FROM trunkline.pg_dist_partition p JOIN trunkline.pg_dist_shard s USING (logicalrelid)
-			JOIN pg_catalog.pg_class c ON c.oid = p.logicalrelid
-		WHERE p.repmodel = 't' AND NOT c.relispartition AND NOT EXISTS (SELECT FROM trunkline.pg_dist_placement l WHERE l.shardid = s.shardid AND l.groupid = %d)`, group))
-	if err != nil {
-		return err
-	}
-	source, err := o.coordinator(ctx)
-	if err != nil {
-		return err
-	}
-	missing := map[uint32][]*definition{}
-	for _, r := range rows {
-		tree, err := describeTree(ctx, source, uint32(r.int(0)))
-		if err != nil {
-			return err
-		}
-		// Nobody may change the rows until the copy is part of every write.
-		if err := o.exec(ctx, "LOCK TABLE "+tree[0].qualified()+" IN SHARE ROW EXCLUSIVE MODE"); err != nil {
-			return err
-		}
-		missing[tree[0].OID] = tree
-	}
-	for len(missing) > 0 {
-		// Referenced tables go first; of a cycle, any.
-		next := uint32(0)
-		for oid, tree := range missing {
-			if next == 0 || !awaits(tree, missing) {
-				next = oid
-			}
-		}
-		tree := missing[next]
-		delete(missing, next)
-		if err := o.copyReferenceTable(ctx, tree, []int32{group}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// awaits tells whether a table, or one of its partitions, references one that is still to come.
-func awaits(tree []*definition, missing map[uint32][]*definition) bool {
-	for _, d := range tree {
-		for _, k := range d.Constraints {
-			if k.Type == "f" && k.References != tree[0].OID && missing[k.References] != nil {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// replicateReferenceTables gives every active node the reference tables that it lacks.
-func replicateReferenceTables(o *operation, ctx context.Context, _ struct{}) (*string, error) {
-	if err := o.lockNodes(ctx); err != nil {
-		return nil, err
-	}
-	nodes, err := o.primaries(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range nodes {
-		if n.group == catalog.CoordinatorGroup {
-			continue
-		}
-		if err := o.copyReferenceTables(ctx, n.group); err != nil {
-			return nil, err
-		}
-		err := o.exec(ctx, fmt.Sprintf(`INSERT INTO trunkline.pg_dist_placement (shardid, groupid)
-			SELECT s.shardid, %d FROM trunkline.pg_dist_partition p JOIN trunkline.pg_dist_shard s USING (logicalrelid)
-			WHERE p.repmodel = 't' ON CONFLICT (shardid, groupid) DO NOTHING`, n.group))
-		if err != nil {
-			return nil, err
-		}
-	}
-	return void(), nil
+	return o.exec(ctx, fmt.Sprintf(`UPDATE trunkline.pg_dist_node SET isactive = true, hasmetadata = true, metadatasynced = true WHERE groupid = %d AND noderole = 'primary'; `, group)+
+		recordCopies(group)+"; SELECT trunkline_internal.guard_copies()")
 }
 
 func activateNode(o *operation, ctx context.Context, args nodeArgs) (*string, error) {
@@ -299,10 +196,13 @@ func disableNode(o *operation, ctx context.Context, args nodeArgs) (*string, err
 	if err := o.mustHoldNoShards(ctx, a, found.group, "disable"); err != nil {
 		return nil, err
 	}
+	if err := o.lockReferenceTables(ctx); err != nil {
+		return nil, err
+	}
 	if err := o.dropReferenceCopies(ctx, found); err != nil {
 		return nil, err
 	}
-	return void(), o.exec(ctx, fmt.Sprintf("UPDATE trunkline.pg_dist_node SET isactive = false, hasmetadata = false, metadatasynced = false WHERE nodeid = %d", found.id))
+	return void(), o.exec(ctx, fmt.Sprintf("UPDATE trunkline.pg_dist_node SET isactive = false, hasmetadata = false, metadatasynced = false WHERE nodeid = %d; SELECT trunkline_internal.guard_copies()", found.id))
 }
 
 // mustHoldNoShards refuses to take a node away whose rows are nowhere else.
@@ -318,32 +218,6 @@ func (o *operation) mustHoldNoShards(ctx context.Context, a backend.Address, gro
 	return &sql.Error{Code: "55000", Message: fmt.Sprintf("cannot %s node %s:%d, which holds shards", verb, a.Host, a.Port),
 		Detail: fmt.Sprintf("%d shard groups, of tables %s, are there and nowhere else.", rows[0].int(0), rows[0].text(1)),
 		Hint:   "Move the shards to other nodes first, with citus_drain_node(), or undistribute or drop the tables."}
-}
-
-// dropReferenceCopies removes a node's copies of reference tables.
-func (o *operation) dropReferenceCopies(ctx context.Context, n *registered) error {
-	if n.role != "primary" {
-		return nil
-	}
-	rows, err := o.query(ctx, fmt.Sprintf(`DELETE FROM trunkline.pg_dist_placement l USING trunkline.pg_dist_shard s, trunkline.pg_dist_partition p,
-			pg_catalog.pg_class c, pg_catalog.pg_namespace ns
-		WHERE l.groupid = %d AND s.shardid = l.shardid AND p.logicalrelid = s.logicalrelid AND p.repmodel = 't' AND c.oid = p.logicalrelid AND ns.oid = c.relnamespace
-		RETURNING ns.nspname, c.relname`, n.group))
-	if err != nil || len(rows) == 0 || !n.active {
-		return err
-	}
-	text := "DROP TABLE IF EXISTS "
-	for i, r := range rows {
-		if i > 0 {
-			text += ", "
-		}
-		text += qualify(r.text(0), r.text(1))
-	}
-	// A node that is taken away because it is dead cannot be cleaned up; one that comes back is, since copies are made anew.
-	if !o.reachable(ctx, n.id) {
-		return nil
-	}
-	return o.runEverywhere(ctx, []int32{n.group}, text+" CASCADE")
 }
 
 // reachable tells whether a node can be logged in to.
@@ -374,13 +248,16 @@ func removeNode(o *operation, ctx context.Context, args nodeArgs) (*string, erro
 		if err := o.mustHoldNoShards(ctx, a, found.group, "remove"); err != nil {
 			return nil, err
 		}
+		if err := o.lockReferenceTables(ctx); err != nil {
+			return nil, err
+		}
 		if found.group != catalog.CoordinatorGroup {
 			if err := o.dropReferenceCopies(ctx, found); err != nil {
 				return nil, err
 			}
 		}
 	}
-	return void(), o.exec(ctx, fmt.Sprintf("DELETE FROM trunkline.pg_dist_node WHERE nodeid = %d", found.id))
+	return void(), o.exec(ctx, fmt.Sprintf("DELETE FROM trunkline.pg_dist_node WHERE nodeid = %d; SELECT trunkline_internal.guard_copies()", found.id))
 }
 
 func setNodeProperty(o *operation, ctx context.Context, args nodeArgs) (*string, error) {
@@ -426,29 +303,6 @@ func setCoordinatorHost(o *operation, ctx context.Context, args struct {
 	}
 	return void(), o.exec(ctx, fmt.Sprintf("SELECT trunkline_internal.add_node(%s, %d, 0, %s, %s, true)",
 		sql.QuoteLiteral(*args.Host), *args.Port, sql.QuoteLiteral(role), sql.QuoteLiteral(clusterName)))
-}
-
-// updateNode records that a node has another address, with the same rows.
-func updateNode(o *operation, ctx context.Context, args struct {
-	ID   *int    `json:"node_id"`
-	Name *string `json:"new_node_name"`
-	Port *int    `json:"new_node_port"`
-}) (*string, error) {
-	if args.ID == nil || args.Name == nil || args.Port == nil {
-		return nil, sql.Errorf("22004", "node id, name and port cannot be null")
-	}
-	if err := o.mustBeSuperuser(ctx); err != nil {
-		return nil, err
-	}
-	if err := o.lockNodes(ctx); err != nil {
-		return nil, err
-	}
-	rows, err := o.query(ctx, fmt.Sprintf("UPDATE trunkline.pg_dist_node SET nodename = %s, nodeport = %d WHERE nodeid = %d RETURNING nodeid",
-		sql.QuoteLiteral(*args.Name), *args.Port, *args.ID))
-	if err == nil && len(rows) == 0 {
-		err = sql.Errorf("42704", "node %d does not exist", *args.ID)
-	}
-	return void(), err
 }
 
 // checkConnection tells whether the gateway can log in to a node.

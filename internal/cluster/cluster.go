@@ -98,6 +98,7 @@ var calls = map[string]call{
 	"citus_add_node":                               transactional(addNode),
 	"citus_add_inactive_node":                      transactional(addInactiveNode),
 	"citus_activate_node":                          transactional(activateNode),
+	"citus_add_secondary_node":                     transactional(addSecondaryNode),
 	"citus_disable_node":                           transactional(disableNode),
 	"citus_remove_node":                            transactional(removeNode),
 	"citus_set_node_property":                      transactional(setNodeProperty),

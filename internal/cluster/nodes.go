@@ -33,12 +33,22 @@ func (o *operation) coordinator(ctx context.Context) (*backend.Conn, error) {
 // primaries lists the active primaries, the coordinator first. They are read from the metadata rather than taken from the
 // snapshot, so that nodes that this transaction added are among them.
 func (o *operation) primaries(ctx context.Context) ([]node, error) {
-	rows, err := o.query(ctx, activePrimaries)
+	rows, err := o.query(ctx, keepNodes+"; "+activePrimaries)
 	if err != nil {
 		return nil, err
 	}
-	return nodesOf(rows), nil
+	nodes := nodesOf(rows)
+	for _, n := range nodes {
+		if n.group != catalog.CoordinatorGroup {
+			o.tx.Locate(n.group, n.address) // the session may not know yet of a node that others have just added
+		}
+	}
+	return nodes, nil
 }
+
+// keepNodes keeps the set of nodes as it is until the transaction's end: what is done on all nodes must be done on one that is added
+// meanwhile, too.
+const keepNodes = `SELECT pg_catalog.pg_advisory_xact_lock_shared(pg_catalog.hashtextextended('trunkline nodes', 0))`
 
 const activePrimaries = `SELECT nodeid, groupid, nodename, nodeport, shouldhaveshards FROM trunkline.pg_dist_node
 	WHERE noderole = 'primary' AND isactive ORDER BY groupid`

@@ -66,13 +66,20 @@ func (x *execution) everywhere(ctx context.Context, t plan.Template, rows int64,
 }
 
 // announceReference has the coordinator let the block's next statement write to a reference table. Its copy refuses those that come
-// unannounced (trunkline_internal.refuse_copy): they were planned while the table was local and would change this copy alone.
+// unannounced (trunkline_internal.refuse_copy): they were planned while the table was local, or while there were other nodes, and would
+// not change every copy.
 func announceReference(ctx context.Context, env *Env) error {
 	c, err := env.Tx.Conn(ctx, catalog.CoordinatorGroup)
 	if err != nil {
 		return err
 	}
-	c.Prefix("SET LOCAL trunkline.reference = on")
+	groups := []byte("groups")
+	for _, n := range env.Snapshot.ActivePrimaries() {
+		if n.GroupID != catalog.CoordinatorGroup {
+			groups = appendInt(append(groups, ' '), int64(n.GroupID))
+		}
+	}
+	c.Prefix("SET LOCAL trunkline.reference = '" + string(groups) + "'")
 	return nil
 }
 

@@ -20,6 +20,7 @@ type Tx struct {
 	manager    *Manager
 	identity   backend.Identity
 	address    func(groupID int32) (backend.Address, error)
+	located    map[int32]backend.Address // what Locate told
 	onAsync    func(groupID int32, m backend.Message)
 	onNotice   func(*sql.Error)
 	onDeadlock func()

@@ -52,11 +52,16 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- The coordinator's copy of a reference table is written together with all others. A gateway that knows this announces it by
--- trunkline.reference; who does not would change this copy alone.
+-- The node groups, besides the coordinator's, that have the copies of reference tables, as the gateway and the trigger below write them.
+CREATE OR REPLACE FUNCTION trunkline_internal.copy_groups() RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
+$$ SELECT 'groups' || coalesce((SELECT string_agg(' ' || groupid, '' ORDER BY groupid) FROM trunkline.pg_dist_node WHERE isactive AND noderole = 'primary' AND groupid <> 0), '') $$;
+
+-- The coordinator's copy of a reference table is written together with all others. A gateway that knows this announces by
+-- trunkline.reference which others it will write. One that does not know, or knows of other nodes, would leave a copy out. What the
+-- right answer is stands in the trigger's definition, which is the newest whatever snapshot the transaction has.
 CREATE OR REPLACE FUNCTION trunkline_internal.refuse_copy() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  IF pg_trigger_depth() = 1 AND current_setting('trunkline.reference', true) IS DISTINCT FROM 'on' THEN
+  IF pg_trigger_depth() = 1 AND current_setting('trunkline.reference', true) IS DISTINCT FROM TG_ARGV[0] THEN
     RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', CONSTRAINT = 'trunkline_shell',
       MESSAGE = format('table "%s" is a reference table', TG_TABLE_NAME), HINT = 'Connect through a gateway to write to it.';
   END IF;
@@ -132,10 +137,21 @@ END $$;
 CREATE OR REPLACE FUNCTION trunkline_internal.guard(table_name oid, refuse text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM trunkline_internal.check_owner(table_name);
-  EXECUTE format('CREATE TRIGGER trunkline_shell BEFORE INSERT OR UPDATE OR DELETE ON %s FOR EACH STATEMENT EXECUTE FUNCTION trunkline_internal.%I()', table_name::regclass, refuse);
+  EXECUTE format('CREATE TRIGGER trunkline_shell BEFORE INSERT OR UPDATE OR DELETE ON %s FOR EACH STATEMENT EXECUTE FUNCTION trunkline_internal.%I(%L)',
+    table_name::regclass, refuse, trunkline_internal.copy_groups());
   PERFORM set_config('allow_system_table_mods', 'on', true);
   UPDATE pg_trigger SET tgisinternal = true WHERE tgrelid = table_name AND tgname = 'trunkline_shell';
   PERFORM set_config('allow_system_table_mods', 'off', true);
+END $$;
+
+-- Has all reference tables' copies on the coordinator ask for the nodes that there are now. Their tables must be locked.
+CREATE OR REPLACE FUNCTION trunkline_internal.guard_copies() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE copy oid;
+BEGIN
+  FOR copy IN SELECT logicalrelid FROM trunkline.pg_dist_partition WHERE repmodel = 't' LOOP
+    PERFORM trunkline_internal.open_shell(copy);
+    PERFORM trunkline_internal.guard(copy, 'refuse_copy');
+  END LOOP;
 END $$;
 
 CREATE OR REPLACE FUNCTION trunkline_internal.open_shell(table_name oid) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
