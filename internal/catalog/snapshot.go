@@ -22,6 +22,7 @@ type Snapshot struct {
 	Types       map[uint32]*Type
 	Functions   map[string][]*Function // by unqualified name, every overload
 	Collations  map[uint32]*Collation
+	Tenants     map[string]bool // schemas whose tables all have one shard, in a colocation group of the schema's own
 	Operators   map[string]bool // user-defined operators' names: those cannot be assumed to mean what pg_catalog's mean
 }
 
@@ -190,6 +191,19 @@ func (s *Snapshot) Resolve(searchPath []string, schema, name string) *Relation {
 		}
 	}
 	return nil
+}
+
+// MayCreateInTenant tells whether what is made in a schema, or without one under a search path, may be in a tenant's schema.
+func (s *Snapshot) MayCreateInTenant(searchPath []string, schema string) bool {
+	if schema != "" || len(s.Tenants) == 0 {
+		return s.Tenants[schema]
+	}
+	for _, path := range searchPath {
+		if s.Tenants[path] {
+			return true
+		}
+	}
+	return false
 }
 
 // ShardSchema is the name of the schema that holds the shards of a user schema's tables in a shard group.

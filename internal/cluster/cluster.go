@@ -95,6 +95,8 @@ var calls = map[string]call{
 	"update_distributed_table_colocation":          transactional(updateColocation),
 	"undistribute_table":                           transactional(undistributeTable),
 	"truncate_local_data_after_distributing_table": transactional(truncateLocalData),
+	"citus_schema_distribute":                      transactional(distributeSchema),
+	"citus_schema_undistribute":                    transactional(undistributeSchema),
 	"citus_add_node":                               transactional(addNode),
 	"citus_add_inactive_node":                      transactional(addInactiveNode),
 	"citus_activate_node":                          transactional(activateNode),

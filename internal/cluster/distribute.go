@@ -283,7 +283,7 @@ func (o *operation) chooseColocation(ctx context.Context, args distributeArgs, k
 // colocationOf gives the colocation group of a distributed table, which a column must suit.
 func (o *operation) colocationOf(ctx context.Context, table string, key *column) (int, error) {
 	rows, err := o.query(ctx, fmt.Sprintf(`SELECT c.relname, p.colocationid, p.partmethod, g.distributioncolumntype, pg_catalog.format_type(g.distributioncolumntype, NULL), g.distributioncolumncollation,
-			p.repmodel = 't' OR p.colocationid = 0
+			p.repmodel = 't' OR p.colocationid = 0, EXISTS (SELECT FROM trunkline.pg_dist_schema s WHERE s.colocationid = p.colocationid)
 		FROM pg_catalog.pg_class c LEFT JOIN trunkline.pg_dist_partition p ON p.logicalrelid = c.oid LEFT JOIN trunkline.pg_dist_colocation g USING (colocationid)
 		WHERE c.oid = %s::regclass`, sql.QuoteLiteral(table)))
 	if err != nil {
@@ -295,6 +295,8 @@ func (o *operation) colocationOf(ctx context.Context, table string, key *column)
 		return 0, sql.Errorf("42P16", "relation %q is not distributed", r.text(0))
 	case r.bool(6):
 		return 0, &sql.Error{Code: "42P16", Message: fmt.Sprintf("cannot colocate with %q", r.text(0)), Detail: "It is a reference table or a local one."}
+	case r.bool(7):
+		return 0, sql.Unsupported(fmt.Sprintf("cannot colocate with %q, which is in a distributed schema", r.text(0)), "", "Create the table in that schema.")
 	case r.text(2) != "h" && key != noColumn:
 		return 0, &sql.Error{Code: "42P16", Message: fmt.Sprintf("cannot colocate with %q", r.text(0)), Detail: "It has no distribution column."}
 	case r.text(2) == "h" && key == noColumn:

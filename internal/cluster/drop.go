@@ -47,6 +47,9 @@ func (p *propagation) forgetDropped(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := p.exec(ctx, "SELECT trunkline_internal.forget_tenant_schemas()"); err != nil {
+		return err
+	}
 	rows, err := p.query(ctx, `SELECT p.logicalrelid::text FROM trunkline.pg_dist_partition p JOIN pg_catalog.pg_attribute a
 		ON a.attrelid = p.logicalrelid AND a.attnum = pg_catalog.substring(p.partkey, ':varattno (-?[0-9]+)')::int WHERE a.attisdropped`)
 	if err != nil {

@@ -22,12 +22,19 @@ func (p *propagation) everywhere(ctx context.Context, tree *sql.Node) error {
 		if n.CreateSchemaStmt.Schemaname == "" && n.CreateSchemaStmt.Authrole == nil {
 			return p.own(ctx)
 		}
+		existed, err := p.schemaExists(ctx, n.CreateSchemaStmt.Schemaname)
+		if err != nil {
+			return err
+		}
 		if err := p.own(ctx); err != nil {
 			return err
 		}
 		// The schema's tables are the coordinator's; the schema itself may be there already.
 		n.CreateSchemaStmt.SchemaElts, n.CreateSchemaStmt.IfNotExists = nil, true
-		return p.elsewhere(ctx, tree, nil)
+		if err := p.elsewhere(ctx, tree, nil); err != nil {
+			return err
+		}
+		return p.newTenant(ctx, n.CreateSchemaStmt.Schemaname, existed)
 	case *sql.NodeCreateExtension:
 		if err := p.own(ctx); err != nil {
 			return err
@@ -184,6 +191,11 @@ func (p *propagation) setSchema(ctx context.Context, tree *sql.Node, node *sql.N
 	t, err := p.resolveVar(ctx, n.Relation)
 	if err != nil {
 		return err
+	}
+	if t != nil {
+		if done, err := p.changeSchemaOfTenant(ctx, t, n.Newschema); done || err != nil {
+			return err
+		}
 	}
 	if err := p.own(ctx); err != nil {
 		return err

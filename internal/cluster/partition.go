@@ -35,7 +35,10 @@ func (p *propagation) createTable(ctx context.Context, n *sql.CreateStmt) error 
 	if err := p.own(ctx); err != nil {
 		return err
 	}
-	if parent == nil || existed != nil {
+	if parent == nil {
+		return p.adoptTables(ctx)
+	}
+	if existed != nil {
 		return nil
 	}
 	child, err := p.resolveVar(ctx, n.Relation)

@@ -27,6 +27,9 @@ func alterDistributedTable(o *operation, ctx context.Context, args redistributeA
 	if err != nil {
 		return nil, err
 	}
+	if err := o.inTenantSchema(ctx, args.Table, "redistribute"); err != nil {
+		return nil, err
+	}
 	if args.Column == nil && args.ShardCount == nil && args.ColocateWith == nil {
 		return nil, &sql.Error{Code: "22023", Message: "you have to specify at least one of the distribution_column, shard_count or colocate_with parameters"}
 	}
@@ -201,6 +204,9 @@ func updateColocation(o *operation, ctx context.Context, args struct {
 }) (*string, error) {
 	_, name, err := o.lockTable(ctx, args.Table, "alter")
 	if err != nil {
+		return nil, err
+	}
+	if err := o.inTenantSchema(ctx, args.Table, "redistribute"); err != nil {
 		return nil, err
 	}
 	if args.ColocateWith == nil {

@@ -19,6 +19,9 @@ func undistributeTable(o *operation, ctx context.Context, args struct {
 	if err != nil {
 		return nil, err
 	}
+	if err := o.inTenantSchema(ctx, args.Table, "undistribute"); err != nil {
+		return nil, err
+	}
 	tables, err := o.tables(ctx)
 	if err != nil {
 		return nil, err

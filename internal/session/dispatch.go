@@ -37,6 +37,11 @@ func (s *session) dispatch(ctx context.Context, e *entry, bind *exec.Bind, out e
 	if _, ok := e.plan.Root.(*plan.Utility); ok {
 		return s.utility(ctx, e, bind, out)
 	}
+	if tenant, err := s.storesForTenant(ctx, e); err != nil {
+		return "", err
+	} else if tenant {
+		return s.storeForTenant(ctx, e, bind, out)
+	}
 	tag, err := s.attempt(ctx, e, bind, out)
 	if exec.IsStale(err) && !s.rows.wrote && !s.tx.InBlock() {
 		// The snapshot was out of date, and nothing has happened yet: once more with a new one.

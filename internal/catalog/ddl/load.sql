@@ -22,6 +22,9 @@ FROM trunkline.pg_dist_partition p
 -- :namespaces
 SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_(toast|temp_|toast_temp_)' AND oid <> ALL ((SELECT trunkline_internal.shard_namespaces())::oid[])
 
+-- :tenants
+SELECT n.nspname FROM trunkline.pg_dist_schema s JOIN pg_namespace n ON n.oid = s.schemaid ORDER BY 1
+
 -- :relations
 SELECT c.oid, c.relnamespace, c.relname, c.relkind, pg_get_userbyid(c.relowner), c.relrowsecurity, c.relhassubclass,
        CASE WHEN c.relhastriggers THEN (SELECT string_agg(t.tgfoid::oid::text, ' ') FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) END,

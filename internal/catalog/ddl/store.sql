@@ -216,6 +216,35 @@ BEGIN
   RETURN true;
 END $$;
 
+-- Makes a schema a tenant's, with a colocation group of its own.
+CREATE OR REPLACE FUNCTION trunkline_internal.add_tenant_schema(schema oid, colocation int) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM trunkline_internal.check_schema_owner(schema);
+  INSERT INTO trunkline.pg_dist_schema VALUES (schema, colocation);
+END $$;
+
+-- Makes a tenant's schema, none of whose tables is distributed any more, an ordinary one.
+CREATE OR REPLACE FUNCTION trunkline_internal.remove_tenant_schema(schema oid) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE colocation int;
+BEGIN
+  PERFORM trunkline_internal.check_schema_owner(schema);
+  DELETE FROM trunkline.pg_dist_schema WHERE schemaid = schema RETURNING colocationid INTO colocation;
+  DELETE FROM trunkline.pg_dist_colocation WHERE colocationid = colocation;
+END $$;
+
+CREATE OR REPLACE FUNCTION trunkline_internal.check_schema_owner(schema oid) RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_namespace WHERE oid = schema AND pg_has_role(session_user, nspowner, 'MEMBER')) THEN
+    RAISE insufficient_privilege USING MESSAGE = format('must be owner of schema %s', schema::regnamespace);
+  END IF;
+END $$;
+
+-- Forgets tenants' schemas that are dropped, once their tables are forgotten.
+CREATE OR REPLACE FUNCTION trunkline_internal.forget_tenant_schemas() RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  WITH gone AS (DELETE FROM trunkline.pg_dist_schema s WHERE NOT EXISTS (SELECT FROM pg_namespace n WHERE n.oid = s.schemaid) RETURNING colocationid)
+  DELETE FROM trunkline.pg_dist_colocation c USING gone WHERE c.colocationid = gone.colocationid;
+$$;
+
 -- Moves a table to another colocation group of the same shape: its shards take that group's ranges, in order.
 CREATE OR REPLACE FUNCTION trunkline_internal.set_colocation(table_name oid, colocation int) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

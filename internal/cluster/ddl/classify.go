@@ -23,7 +23,7 @@ func Classify(stmt *sql.Node, snap *catalog.Snapshot, searchPath []string, temp 
 		}
 	}
 	c.others = len(snap.ActivePrimaries()) > 1
-	if !c.spread && !c.others {
+	if !c.spread && !c.others && len(snap.Tenants) == 0 && stmt.GetCreateSchemaStmt() == nil {
 		return false
 	}
 	return c.classify(stmt)
@@ -55,7 +55,7 @@ func (c *scope) classify(stmt *sql.Node) bool {
 	case *sql.NodeRename:
 		return c.object(n.RenameStmt.RenameType, n.RenameStmt.Relation, n.RenameStmt.Object)
 	case *sql.NodeAlterObjectSchema:
-		return c.object(n.AlterObjectSchemaStmt.ObjectType, n.AlterObjectSchemaStmt.Relation, n.AlterObjectSchemaStmt.Object)
+		return c.snap.Tenants[n.AlterObjectSchemaStmt.Newschema] || c.object(n.AlterObjectSchemaStmt.ObjectType, n.AlterObjectSchemaStmt.Relation, n.AlterObjectSchemaStmt.Object)
 	case *sql.NodeAlterOwner:
 		return c.object(n.AlterOwnerStmt.ObjectType, n.AlterOwnerStmt.Relation, n.AlterOwnerStmt.Object)
 	case *sql.NodeAlterDepends:
@@ -124,7 +124,12 @@ func (c *scope) createTable(n *sql.CreateStmt) bool {
 	if n.Relation.GetRelpersistence() == "t" || n.Relation.GetSchemaname() == "pg_temp" {
 		return false
 	}
-	return c.anyRelation(n.InhRelations)
+	return c.anyRelation(n.InhRelations) || c.tenant(n.Relation)
+}
+
+// tenant tells whether a new table may belong to a tenant's schema.
+func (c *scope) tenant(v *sql.RangeVar) bool {
+	return v.GetRelpersistence() != "t" && c.snap.MayCreateInTenant(c.path, v.GetSchemaname())
 }
 
 func (c *scope) alterTable(n *sql.AlterTableStmt) bool {
