@@ -118,6 +118,9 @@ func (c *Conn) Err() error { return c.broken }
 // that it must be reset before another session may have it.
 func (c *Conn) MarkDirty() { c.dirty = true }
 
+// MarkClean says that whoever called MarkDirty last has removed the session state again.
+func (c *Conn) MarkClean() { c.dirty = false }
+
 // Send buffers a message.
 func (c *Conn) Send(msg pgproto3.FrontendMessage) {
 	c.beginRound()

@@ -183,9 +183,17 @@ func shape(a Answer) string {
 	return names.ReplaceAllString(strings.TrimSpace(text), "…")
 }
 
+// repartitionTurn is after how many cases joins are repartitioned whatever they cost, and after how many again by their cost: tables
+// as small as these would never be.
+const repartitionTurn = 50
+
 // search runs cases until the time is over, and reports the failures, each as simple as it can be made.
 func (x *tester) search(generate func(*Choices) []Statement, until time.Time, most, failures int) {
 	for n := 0; n < most && time.Now().Before(until); n++ {
+		if n%repartitionTurn == 0 && !x.writes {
+			on := n/repartitionTurn%2 == 1
+			x.session.Must(x.T, fmt.Sprintf("SET citus.enable_single_hash_repartition_joins = %t", on))
+		}
 		choices := RandomChoices(x.seed + uint64(n))
 		steps := generate(choices)
 		f := x.run(steps, true)

@@ -46,7 +46,7 @@ func copyQuery(ctx context.Context, env *Env, stmt sql.Statement, settings plan.
 	}
 	bind.Fields = prepared.Fields
 	x := &execution{env: env, prepared: prepared, renderer: renderer{plan: p, bind: bind, snapshot: env.Snapshot}}
-	defer x.close()
+	defer x.close(ctx)
 	out := &copyOut{execution: x, client: client, options: readCopyOptions(c)}
 	var tag string
 	run := func() (err error) {
@@ -167,27 +167,16 @@ func (out *copyOut) finished(ctx context.Context, rows *Spool) (string, error) {
 		}
 		return copyThrough(ctx, out.env, out.copyOf(string(query)+" _", out.options.all), false, out.client)
 	}
-	conn, release, err := out.env.Tx.Borrow(ctx, catalog.CoordinatorGroup)
-	if err != nil {
+	x := &execution{env: out.env}
+	defer x.closeHomes(ctx)
+	if err := x.copyEverywhere(ctx, im, 0, []int32{catalog.CoordinatorGroup}); err != nil {
 		return "", err
 	}
-	defer release()
-	const table = "pg_temp.trunkline_copy"
-	if err := im.copyTo(ctx, conn, table); err != nil {
-		return "", err
-	}
-	im.tables = map[int32]string{catalog.CoordinatorGroup: table}
 	query, err := im.appendSQL([]byte("SELECT * FROM "), place{node: catalog.CoordinatorGroup})
 	if err != nil {
 		return "", err
 	}
-	tag, err := copyOn(ctx, conn, out.copyOf(string(query)+" _", out.options.all), out.client)
-	if conn.Err() == nil {
-		if _, failed := conn.Exec(ctx, "DROP TABLE "+table); err == nil {
-			err = failed
-		}
-	}
-	return tag, err
+	return copyOn(ctx, x.homes[catalog.CoordinatorGroup].conn, out.copyOf(string(query)+" _", out.options.all), out.client)
 }
 
 // spoolWriter keeps a result's rows.

@@ -27,7 +27,7 @@ func Explain(ctx context.Context, env *Env, p *Prepared, bind *Bind, o ExplainOp
 	if bind.Fields == nil {
 		bind.Fields = p.Fields
 	}
-	defer x.close()
+	defer x.close(ctx)
 	started := time.Now()
 	top := &section{title: "Trunkline " + title(p.Plan.Rung.String())}
 	for _, why := range p.Plan.Why {
@@ -65,24 +65,25 @@ func (x *explanation) whole(ctx context.Context, top *section) error {
 		if g.Reason != "" {
 			s.add("Reason", g.Reason)
 		}
-		im := x.prepared.subplans[i]
 		if x.options.Analyze {
-			im.Rows = NewSpool(x.env.MaxIntermediate)
-			f := &form{columns: len(im.OIDs)}
-			f.hide(g.Hidden)
 			started := time.Now()
-			if _, err := x.execution.gather(ctx, g, f, rowFunc(im.Rows.Add)); err != nil {
+			if err := x.subplan(ctx, i); err != nil {
 				return err
 			}
-			s.add("Rows", strconv.FormatInt(im.Rows.Len(), 10))
-			s.add("Bytes", strconv.FormatInt(im.Rows.Size(), 10))
+			im := x.results[i]
+			s.add("Rows", strconv.FormatInt(im.count, 10))
+			s.add("Bytes", strconv.FormatInt(im.bytes, 10))
 			s.add("Time", fmt.Sprintf("%.3f ms", float64(time.Since(started).Microseconds())/1000))
 		}
 		// The rows are fetched already; its plan is looked at, which must not carry out what it writes again.
 		if err := x.gatherPlan(ctx, s, g, x.options.Analyze && !g.Writes); err != nil {
 			return err
 		}
-		x.results = append(x.results, &im)
+		if !x.options.Analyze {
+			im := x.prepared.subplans[i]
+			im.index = i
+			x.results = append(x.results, &im)
+		}
 	}
 	return x.rootPlan(ctx, top)
 }
@@ -155,13 +156,22 @@ func (x *explanation) gatherPlan(ctx context.Context, s *section, g *plan.Gather
 	if !analyze {
 		tasks = tasks[:shown]
 	}
+	if x.options.Analyze {
+		nodes := make([]int32, len(tasks))
+		for i := range tasks {
+			nodes[i] = tasks[i].node
+		}
+		if _, err := x.reader(ctx, g.SQL, nodes...); err != nil {
+			return err
+		}
+	}
 	for i := range tasks {
 		tasks[i].at.explain = !x.options.Analyze
 		text, err := x.renderTask(nil, g, &tasks[i])
 		if err != nil {
 			return err
 		}
-		lines, err := x.ofNode(ctx, tasks[i].node, text, analyze, g.Writes)
+		lines, err := x.ofNode(ctx, tasks[i].node, g.SQL, text, analyze, g.Writes)
 		if err != nil {
 			return err
 		}
@@ -175,11 +185,14 @@ func (x *explanation) gatherPlan(ctx context.Context, s *section, g *plan.Gather
 // onePlan explains a statement on one node.
 func (x *explanation) onePlan(ctx context.Context, s *section, node int32, t plan.Template, at place, analyze bool) error {
 	at.node = node
+	if _, err := x.reader(ctx, t, node); err != nil {
+		return err
+	}
 	text, err := x.render(nil, t, at)
 	if err != nil {
 		return err
 	}
-	lines, err := x.ofNode(ctx, node, text, analyze, x.plan.Writes)
+	lines, err := x.ofNode(ctx, node, t, text, analyze, x.plan.Writes)
 	if err != nil {
 		return err
 	}
@@ -219,8 +232,8 @@ func (x *explanation) addTask(s *section, node int32, lines []string) {
 	s.children = append(s.children, t)
 }
 
-// ofNode has a node explain a statement.
-func (x *explanation) ofNode(ctx context.Context, node int32, text []byte, analyze, writes bool) ([]string, error) {
+// ofNode has a node explain a statement, the text of a template.
+func (x *explanation) ofNode(ctx context.Context, node int32, t plan.Template, text []byte, analyze, writes bool) ([]string, error) {
 	options := x.options.Text
 	if x.options.Analyze && !analyze {
 		options = "(FORMAT " + x.options.Format + ")"
@@ -228,7 +241,16 @@ func (x *explanation) ofNode(ctx context.Context, node int32, text []byte, analy
 	full := append([]byte("EXPLAIN "+options+" "), text...)
 	var lines []string
 	f := &form{columns: 1}
-	_, err := x.one(ctx, node, full, f, writes && analyze, rowFunc(func(raw []byte) error {
+	atHome, err := x.reader(ctx, t, node)
+	if err != nil {
+		return nil, err
+	}
+	conn, release, err := x.borrow(ctx, node, atHome)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	_, err = x.on(ctx, conn, node, full, f, writes && analyze, rowFunc(func(raw []byte) error {
 		values, err := splitRow(raw, nil)
 		if err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,8 +26,6 @@ type lane struct {
 	conn    *backend.Conn
 	release func()
 	tasks   []task
-
-	shipped []string // temporary tables made on it for this statement
 }
 
 // rootFormats is the form of the statement whose rows go to the client: its own formats, and hidden columns in binary.
@@ -72,7 +71,7 @@ func (x *execution) gather(ctx context.Context, g *plan.Gather, f *form, out Row
 	if err != nil {
 		return "", err
 	}
-	if len(groups) <= 1 && g.Hidden == 0 && g.Limit == nil && g.Offset == nil {
+	if len(groups) <= 1 && (g.Hidden == 0 || g.Ship != nil) && g.Limit == nil && g.Offset == nil {
 		if len(groups) == 0 {
 			return x.single(ctx, catalog.CoordinatorGroup, g.SQL, place{}, f, g.Writes, out)
 		}
@@ -124,13 +123,16 @@ func (x *execution) renderTask(dst []byte, g *plan.Gather, t *task) ([]byte, err
 	if g.Fuse != plan.FuseArms || len(t.at.groups) < 2 {
 		return x.render(dst, g.SQL, t.at)
 	}
-	var err error
+	dst, err := x.shareRows(dst, g.SQL, t.at)
+	if err != nil {
+		return nil, err
+	}
 	for i := range t.at.groups {
 		if i > 0 {
 			dst = append(dst, " UNION ALL "...)
 		}
 		dst = append(dst, '(')
-		if dst, err = x.render(dst, g.SQL, place{groups: t.at.groups[i : i+1], node: t.node}); err != nil {
+		if dst, err = x.render(dst, g.SQL, place{groups: t.at.groups[i : i+1], node: t.node, shared: true, explain: t.at.explain}); err != nil {
 			return nil, err
 		}
 		dst = append(dst, ')')
@@ -155,13 +157,54 @@ func (x *execution) renderTask(dst []byte, g *plan.Gather, t *task) ([]byte, err
 	return dst, nil
 }
 
+// shareRows begins a statement of several arms with the intermediate results that all of them read, so that each is written and made
+// only once.
+func (x *execution) shareRows(dst []byte, t plan.Template, at place) ([]byte, error) {
+	var shared []int
+	for _, piece := range t {
+		if piece.Kind != plan.PieceIntermediate || slices.Contains(shared, piece.Index) {
+			continue
+		}
+		result, err := x.result(piece.Index)
+		if err != nil {
+			return nil, err
+		}
+		if !result.sharable(at) {
+			continue
+		}
+		if shared = append(shared, piece.Index); len(shared) == 1 {
+			dst = append(dst, "WITH "...)
+		} else {
+			dst = append(dst, ", "...)
+		}
+		dst = appendIdentifier(dst, sharedName(piece.Index))
+		dst = append(dst, " AS MATERIALIZED "...)
+		if dst, err = result.appendSQL(dst, place{node: at.node, explain: at.explain}); err != nil {
+			return nil, err
+		}
+		dst = append(dst, ' ')
+	}
+	return dst, nil
+}
+
+// sharedName is what the arms of a statement call an intermediate result that they share.
+func sharedName(index int) string { return "trunkline rows " + strconv.Itoa(index) }
+
 // open takes connections for tasks and sends all of them off, so that nodes work side by side. Inside a block a node has one
 // connection; outside, a read of several tasks per node may use more, unless it locks rows: its tasks would wait for each other.
 func (x *execution) open(ctx context.Context, g *plan.Gather, tasks []task, f *form) ([]*lane, error) {
 	f.reuse = f.reuse && recurs(g.SQL)
 	f.costly = g.Fuse != plan.FuseNone && !g.Writes && recurs(g.SQL)
 	perNode := 1
-	if !x.env.Tx.InBlock() && !g.Writes && !x.plan.Writes {
+	nodes := make([]int32, len(tasks))
+	for i := range tasks {
+		nodes[i] = tasks[i].node
+	}
+	atHome, err := x.reader(ctx, g.SQL, nodes...)
+	if err != nil {
+		return nil, err
+	}
+	if !x.env.Tx.InBlock() && !g.Writes && !x.plan.Writes && !atHome {
 		perNode = max(1, min(x.env.PoolSize, lanesPerNode))
 	}
 	var lanes []*lane
@@ -174,8 +217,7 @@ func (x *execution) open(ctx context.Context, g *plan.Gather, tasks []task, f *f
 		n := min(perNode, len(own))
 		for i := range n {
 			l := &lane{tasks: own[i*len(own)/n : (i+1)*len(own)/n]}
-			var err error
-			if l.conn, l.release, err = x.env.Tx.Borrow(ctx, l.tasks[0].node); err != nil {
+			if l.conn, l.release, err = x.borrow(ctx, l.tasks[0].node, atHome); err != nil {
 				x.closeLanes(ctx, lanes, true)
 				return nil, err
 			}
@@ -197,9 +239,6 @@ const lanesPerNode = 2
 
 // start sends a lane's tasks.
 func (x *execution) start(ctx context.Context, g *plan.Gather, l *lane, f *form) error {
-	if err := x.ship(ctx, l); err != nil {
-		return err
-	}
 	for i := range l.tasks {
 		text, err := x.renderTask(x.env.text[:0], g, &l.tasks[i])
 		if err != nil {
@@ -244,11 +283,6 @@ func (x *execution) closeLanes(ctx context.Context, lanes []*lane, failed bool) 
 				stop()
 			}
 		}
-		for _, table := range l.shipped {
-			if l.conn.Err() == nil && l.conn.TxStatus() == 'I' && !failed {
-				l.conn.Exec(ctx, "DROP TABLE IF EXISTS "+table)
-			}
-		}
 		l.release()
 	}
 }
@@ -264,6 +298,9 @@ func (x *execution) runTasks(ctx context.Context, g *plan.Gather, tasks []task, 
 		return "", err
 	}
 	w := &window{out: out, limit: limit, skip: offset, hidden: g.Hidden}
+	if g.Ship != nil {
+		w.hidden = 0 // whoever places the rows goes by their hash
+	}
 	defer func() { x.closeLanes(ctx, lanes, err != nil) }()
 	if len(g.Merge) > 0 && len(tasks) > 1 {
 		tag, err = x.merge(ctx, g, lanes, f, w)

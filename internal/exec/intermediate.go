@@ -2,6 +2,7 @@ package exec
 
 import (
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/trunkline/trunkline/internal/catalog"
@@ -9,9 +10,13 @@ import (
 	"github.com/trunkline/trunkline/internal/sql"
 )
 
-// inlineLimit is up to how many bytes of rows an intermediate result is written into the SQL text that reads it. Larger ones
-// travel once per node, into a temporary table.
-const inlineLimit = 2 << 20
+// Up to how many bytes of rows an intermediate result is written into the SQL text that reads it. Larger ones travel once per node,
+// into a temporary table. The smaller limit is that of a text which reads tables as well: of a temporary table PostgreSQL knows what
+// the rows are like, which joins need.
+const (
+	inlineLimit     = 64 << 10
+	inlineJoinLimit = 2 << 10
+)
 
 // Intermediate is the rows of one part of a plan, in text format, for use by another part.
 type Intermediate struct {
@@ -23,6 +28,12 @@ type Intermediate struct {
 	collations []string // by column: " COLLATE …" where it is not the type's own; nil if all are
 
 	from, to int64 // only these rows count, if to is not 0
+
+	ship   *plan.Ship          // where its rows go, nil for every node that asks
+	spread *catalog.Colocation // whose shard groups they go to
+	index  int                 // among the plan's
+
+	count, bytes int64 // of a result whose rows went past: how many there were
 
 	tables map[int32]string // by node: the temporary table that holds the rows there
 	inline []byte           // appendSQL's answer, once made: the same text goes to many shards
@@ -47,7 +58,7 @@ func (im *Intermediate) appendType(dst []byte, column int) []byte {
 
 // appendSQL writes the result as a parenthesised SELECT.
 func (im *Intermediate) appendSQL(dst []byte, at place) ([]byte, error) {
-	if at.types || im.Rows == nil {
+	if at.types || im.Rows == nil && im.tables == nil {
 		dst = append(dst, "(SELECT "...)
 		for i := range im.Names {
 			if i > 0 {
@@ -63,6 +74,11 @@ func (im *Intermediate) appendSQL(dst []byte, at place) ([]byte, error) {
 		}
 		return append(dst, " WHERE false)"...), nil
 	}
+	if at.shared && im.sharable(at) {
+		dst = append(dst, "(SELECT * FROM "...)
+		dst = appendIdentifier(dst, sharedName(im.index))
+		return append(dst, ')'), nil
+	}
 	if table, ok := im.tables[at.node]; ok {
 		dst = append(dst, "(SELECT "...)
 		for i, name := range im.Names {
@@ -76,20 +92,59 @@ func (im *Intermediate) appendSQL(dst []byte, at place) ([]byte, error) {
 		}
 		dst = append(dst, " FROM "...)
 		dst = append(dst, table...)
-		return append(dst, ')'), nil
+		return append(im.appendGroups(dst, at), ')'), nil
+	}
+	if im.ship != nil {
+		return im.appendRows(dst, im.Rows, at)
 	}
 	if im.inline == nil {
 		var err error
-		if im.inline, err = im.appendRows(nil, im.Rows); err != nil {
+		if im.inline, err = im.appendRows(nil, im.Rows, place{}); err != nil {
 			return nil, err
 		}
 	}
 	return append(dst, im.inline...), nil
 }
 
+// sharable tells whether the arms of one statement read the same rows of the result, and not from a table.
+func (im *Intermediate) sharable(at place) bool {
+	_, inTable := im.tables[at.node]
+	return !inTable && im.ship == nil && !at.types
+}
+
+// appendGroups writes the condition that leaves the rows of the shard groups at hand, where these are not all that the node has.
+func (im *Intermediate) appendGroups(dst []byte, at place) []byte {
+	if im.ship == nil {
+		return dst
+	}
+	onNode := 0
+	for i := range im.spread.Groups {
+		if im.spread.Groups[i].GroupID == at.node {
+			onNode++
+		}
+	}
+	if len(at.groups) == onNode {
+		return dst
+	}
+	dst = append(dst, " WHERE g IN (NULL"...)
+	for i := range im.spread.Groups {
+		if im.at(i, at) {
+			dst = append(dst, ", "...)
+			dst = appendInt(dst, int64(i))
+		}
+	}
+	return append(dst, ')')
+}
+
+// at tells whether shard group i is one of those at hand.
+func (im *Intermediate) at(i int, at place) bool {
+	return slices.ContainsFunc(at.groups, func(g catalog.ShardGroup) bool { return g.ID == im.spread.Groups[i].ID })
+}
+
 // appendRows writes rows as (SELECT c1::type AS "name", … FROM ROWS FROM (unnest('{…}'::text[]), …) AS _(c1, …)). PostgreSQL
 // estimates the number of rows of such an unnest exactly, and unnest keeps their order.
-func (im *Intermediate) appendRows(dst []byte, rows *Spool) ([]byte, error) {
+// Of a result that is repartitioned, it writes the rows of the shard groups at hand.
+func (im *Intermediate) appendRows(dst []byte, rows *Spool, at place) ([]byte, error) {
 	from, to := im.from, im.to
 	if to == 0 {
 		to = rows.Len()
@@ -105,6 +160,13 @@ func (im *Intermediate) appendRows(dst []byte, rows *Spool) ([]byte, error) {
 		var err error
 		if values, err = splitRow(raw, values); err != nil {
 			return err
+		}
+		if im.ship != nil {
+			group, err := im.groupOf(values)
+			if err != nil || !im.at(group, at) {
+				return err
+			}
+			values = values[:len(values)-1]
 		}
 		if len(values) != len(columns) {
 			return sql.Errorf("XX000", "an intermediate row has %d columns instead of %d", len(values), len(columns))
@@ -187,7 +249,7 @@ func Recode(ctx context.Context, env *Env, fields []pgproto3.FieldDescription, r
 		im.Types = append(im.Types, typeSQL(env.Snapshot, f.DataTypeOID))
 	}
 	x := &execution{env: env, prepared: &Prepared{Plan: &plan.Plan{}}, renderer: renderer{plan: &plan.Plan{}, bind: &Bind{Extended: true}, snapshot: env.Snapshot}}
-	text, err := im.appendRows(nil, rows)
+	text, err := im.appendRows(nil, rows, place{})
 	if err != nil {
 		return err
 	}

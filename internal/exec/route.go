@@ -14,7 +14,7 @@ import (
 // prune gives the shard groups on which a Gather runs, in the order of their ranges. The answer is never empty unless the
 // colocation group does not exist: a statement none of whose rows can match still runs somewhere, so that PostgreSQL makes the result.
 func (x *execution) prune(ctx context.Context, p *plan.Pruning) ([]catalog.ShardGroup, error) {
-	c := x.snapshot.Colocations[p.Colocation]
+	c := x.colocation(p.Colocation)
 	if c == nil || len(c.Groups) == 0 {
 		if p.Any || p.All && p.Colocation == 0 {
 			return nil, nil

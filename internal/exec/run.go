@@ -22,10 +22,11 @@ import (
 type Env struct {
 	Tx              *txn.Tx
 	Snapshot        *catalog.Snapshot
-	Hashes          *Hashes // shared by all sessions
-	MaxIntermediate int64   // citus.max_intermediate_result_size in bytes, 0 for no bound
-	PoolSize        int     // citus.max_adaptive_executor_pool_size: connections per node for one statement
-	ExplainAll      bool    // citus.explain_all_tasks
+	Hashes          *Hashes       // shared by all sessions
+	MaxIntermediate int64         // citus.max_intermediate_result_size in bytes, 0 for no bound
+	PoolSize        int           // citus.max_adaptive_executor_pool_size: connections per node for one statement
+	Holders         chan struct{} // a place in it is held by each statement that keeps connections for temporary tables: fewer than connections, so that none waits for another's; nil for no bound
+	ExplainAll      bool          // citus.explain_all_tasks
 	// Plain are the session's settings with those that shape values' text changed so that every node reads it back as it was; nil if
 	// that is so anyway. Intermediate results are made under them.
 	Plain           *backend.Settings
@@ -72,7 +73,7 @@ func Run(ctx context.Context, env *Env, p *Prepared, bind *Bind, out RowWriter) 
 	if bind.Fields == nil {
 		bind.Fields = p.Fields
 	}
-	defer x.close()
+	defer x.close(ctx)
 	return x.run(ctx, out)
 }
 
@@ -81,12 +82,17 @@ type execution struct {
 	renderer
 	env      *Env
 	prepared *Prepared
+
+	homes   map[int32]*home
+	holds   bool                // a place among Env.Holders
+	buckets *catalog.Colocation // made when first needed
 }
 
 // largeScratch is from how many bytes on a scratch buffer is not kept.
 const largeScratch = 64 << 10
 
-func (x *execution) close() {
+func (x *execution) close(ctx context.Context) {
+	x.closeHomes(ctx)
 	if cap(x.env.text) > largeScratch {
 		x.env.text = nil
 	}
@@ -170,19 +176,7 @@ func (x *execution) subplans(ctx context.Context) error {
 		defer x.env.Tx.SetSettings(own)
 	}
 	for i := range x.plan.Subplans {
-		g := &x.plan.Subplans[i]
-		im := x.prepared.subplans[i]
-		im.Rows = NewSpool(x.env.MaxIntermediate)
-		f := &form{columns: len(im.OIDs), reuse: x.bind.Reuse}
-		f.hide(g.Hidden)
-		var err error
-		if g.Insert != nil {
-			_, err = x.insertRows(ctx, g.Insert, f, rowFunc(im.Rows.Add))
-		} else {
-			_, err = x.gather(ctx, g, f, rowFunc(im.Rows.Add))
-		}
-		x.results = append(x.results, &im)
-		if err != nil {
+		if err := x.subplan(ctx, i); err != nil {
 			return err
 		}
 	}
@@ -205,6 +199,38 @@ func (r checkedRows) Row(raw []byte) error {
 		return err
 	}
 	return r.out.Row(raw)
+}
+
+// subplan runs one subplan. Its rows are kept, or sent on to where they belong as they come: inside a transaction block the one
+// connection to a node cannot take rows while it gives some, so there they are kept all the same.
+func (x *execution) subplan(ctx context.Context, i int) error {
+	g := &x.plan.Subplans[i]
+	im := x.prepared.subplans[i]
+	im.index = i
+	x.results = append(x.results, &im)
+	f := &form{columns: len(im.OIDs), reuse: x.bind.Reuse}
+	f.hide(g.Hidden)
+	if g.Ship != nil {
+		im.ship, im.spread = g.Ship, x.colocation(g.Ship.Colocation)
+		if im.spread == nil || len(im.spread.Groups) == 0 {
+			return sql.Errorf("XX000", "colocation group %d does not exist", g.Ship.Colocation)
+		}
+		if !x.env.Tx.InBlock() {
+			return x.repartition(ctx, g, &im, i, f)
+		}
+	}
+	im.Rows = NewSpool(x.env.MaxIntermediate)
+	keep := rowFunc(func(raw []byte) error {
+		im.count, im.bytes = im.count+1, im.bytes+int64(len(raw))
+		return im.Rows.Add(raw)
+	})
+	var err error
+	if g.Insert != nil {
+		_, err = x.insertRows(ctx, g.Insert, f, keep)
+	} else {
+		_, err = x.gather(ctx, g, f, keep)
+	}
+	return err
 }
 
 // rowFunc is a RowWriter that is one function.

@@ -29,6 +29,14 @@ type Spool struct {
 	windowStart int64
 }
 
+// errTooLarge says that an intermediate result has more bytes than the session allows.
+var errTooLarge = &sql.Error{
+	Code:    "54000",
+	Message: "the intermediate result size exceeds citus.max_intermediate_result_size",
+	Detail:  "Trunkline restricts the size of intermediate results of complex subqueries and CTEs to avoid accidentally pulling large result sets into one place.",
+	Hint:    "To run the current query, set citus.max_intermediate_result_size to a higher value or -1 to disable.",
+}
+
 // NewSpool makes an empty spool. When its rows exceed max bytes, Add fails with 54000; 0 means no bound.
 func NewSpool(max int64) *Spool { return &Spool{max: max, keep: spoolMemory} }
 
@@ -41,12 +49,7 @@ func (s *Spool) Size() int64 { return s.filed + int64(len(s.memory)) }
 // Add keeps a copy of a DataRow message.
 func (s *Spool) Add(raw []byte) error {
 	if s.max > 0 && s.Size()+int64(len(raw)) > s.max {
-		return &sql.Error{
-			Code:    "54000",
-			Message: "the intermediate result size exceeds citus.max_intermediate_result_size",
-			Detail:  "Trunkline restricts the size of intermediate results of complex subqueries and CTEs to avoid accidentally pulling large result sets into one place.",
-			Hint:    "To run the current query, set citus.max_intermediate_result_size to a higher value or -1 to disable.",
-		}
+		return errTooLarge
 	}
 	if s.rows%spoolStride == 0 {
 		s.starts = append(s.starts, s.Size())

@@ -281,13 +281,22 @@ func internTag(body []byte) string {
 // single runs a template as one statement on one node, its rows going straight on.
 func (x *execution) single(ctx context.Context, node int32, t plan.Template, at place, f *form, writes bool, out RowWriter) (string, error) {
 	at.node = node
+	atHome, err := x.reader(ctx, t, node)
+	if err != nil {
+		return "", err
+	}
 	text, err := x.render(x.env.text[:0], t, at)
 	if err != nil {
 		return "", err
 	}
 	x.env.text = text[:0]
 	f.reuse = f.reuse && recurs(t)
-	return x.one(ctx, node, text, f, writes, out)
+	c, release, err := x.borrow(ctx, node, atHome)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	return x.on(ctx, c, node, text, f, writes, out)
 }
 
 // recurs tells whether a template gives the same text again for the same statement: it must not hold rows or values of its own.
@@ -307,6 +316,11 @@ func (x *execution) one(ctx context.Context, node int32, text []byte, f *form, w
 		return "", err
 	}
 	defer release()
+	return x.on(ctx, c, node, text, f, writes, out)
+}
+
+// on runs a text on a connection to a node.
+func (x *execution) on(ctx context.Context, c *backend.Conn, node int32, text []byte, f *form, writes bool, out RowWriter) (string, error) {
 	if writes {
 		x.env.Tx.MarkWrite(node)
 	}

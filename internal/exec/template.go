@@ -14,6 +14,7 @@ type place struct {
 	groups  []catalog.ShardGroup // the shard groups at hand: one, or several of one node under plan.FuseTable; none for the shells
 	types   bool                 // for Describe only: intermediate results are empty, of the right types
 	explain bool                 // for EXPLAIN only: intermediate results that were not made are supposed to be small
+	shared  bool                 // the text is an arm of a statement that begins with the rows it reads: see shareRows
 	node    int32                // the node the text is for: large intermediate results are in temporary tables there
 }
 

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"slices"
+
 	"github.com/trunkline/trunkline/internal/sql"
 )
 
@@ -74,6 +76,9 @@ func (p *planner) alignedBlock(b *block, outer *alignment) *blocker {
 			}
 		}
 		if !tied {
+			if m, ok := p.approach(b, c, outer); ok {
+				return &blocker{reason: "a correlated subquery that is not tied to the distribution column", moving: &m}
+			}
 			return &blocker{reason: "a correlated subquery that is not tied to the distribution column", rel: p.firstHashed(b)}
 		}
 	}
@@ -119,13 +124,16 @@ func (p *planner) sublinkBlocked(b *block, link *sublink, s spread, outer *align
 		if s.hashed && p.alignedSemijoin(b, link, s, inner) {
 			return nil
 		}
+		if m, ok := p.approachSemijoin(b, link, s); ok {
+			return &blocker{reason: "a subquery over all shards", moving: &m}
+		}
 		return &blocker{reason: "a subquery over all shards", link: link}
 	}
 	blocked := p.alignedBlock(link.block, inner)
 	if blocked != nil && p.alignedSemijoin(b, link, s, inner) {
 		return nil
 	}
-	if blocked == nil || blocked.rel != nil || blocked.link != nil {
+	if blocked == nil || blocked.rel != nil || blocked.link != nil || blocked.join != nil || blocked.moving != nil {
 		return blocked
 	}
 	return p.firstInside(link)
@@ -189,13 +197,104 @@ func (p *planner) alignedSemijoin(b *block, link *sublink, s spread, outer *alig
 		tests = row.Args
 	}
 	id, ok := b.column(tests[0])
-	if !ok || !outKeys[0] {
+	sure, isKey := outKeys[0]
+	if !ok || !isKey || !sure && !b.requires(link) {
 		return false
 	}
 	c := p.sureClasses(b)
 	for k, sure := range s.keys {
 		if sure && c.same(k, id) {
 			return true
+		}
+	}
+	return false
+}
+
+// requires tells whether only rows count for which a subquery's test is true: then it does not matter whether others make it false
+// or unknown.
+func (b *block) requires(link *sublink) bool { return slices.Contains(b.where, link.wrapper) }
+
+// approach finds how the only distributed table of a correlated subquery can be brought to the rows for which it is evaluated: by the
+// column that equals their distribution column.
+func (p *planner) approach(b *block, known *classes, outer *alignment) (movement, bool) {
+	r := p.onlyHashed(b)
+	if r == nil {
+		return movement{}, false
+	}
+	for a := outer; a != nil; a = a.up {
+		for _, key := range a.keys {
+			for i := range r.columns {
+				if id := (columnID{r, i}); known.same(id, key) && p.hashable(b, id, p.spreadType(a.colocation)) {
+					return p.approaching(b, r, i, &Ship{Colocation: a.colocation, Index: p.plainAggregate(b), Distinct: p.onlyExistence(b)})
+				}
+			}
+		}
+	}
+	return movement{}, false
+}
+
+// approachSemijoin is approach for "key IN (SELECT …)".
+func (p *planner) approachSemijoin(b *block, link *sublink, s spread) (movement, bool) {
+	r := p.onlyHashed(link.block)
+	id, ok := b.column(link.test)
+	if r == nil || !ok || !s.hashed || link.node.SubLinkType != sql.SublinkAny || !b.requires(link) || !p.onlyExistence(link.block) ||
+		len(link.node.OperName) > 0 && sql.Strings(link.node.OperName)[0] != "=" || len(link.block.outputs) != 1 {
+		return movement{}, false
+	}
+	out := link.block.outputs[0].col
+	c := p.classesOf(b, b.where, p.allUsing(b.from))
+	for key, sure := range s.keys {
+		if sure && c.same(key, id) && out != nil && out.rel == r && p.sameHash(id.typ(), out.typ()) && p.hashable(link.block, *out, p.spreadType(s.colocation)) {
+			return p.approaching(link.block, r, out.col, &Ship{Colocation: s.colocation, Distinct: true})
+		}
+	}
+	return movement{}, false
+}
+
+// approaching is the movement of a table's rows, unless they are so few that every node may as well have them.
+func (p *planner) approaching(b *block, r *rel, column int, ship *Ship) (movement, bool) {
+	p.chose = true
+	_, factor := p.reductions(b, r)
+	u := &unit{node: &fromNode{rel: r}, spread: spread{colocation: r.table.ColocationID}, bytes: p.relBytes(b, r) * factor}
+	if u.bytes < repartitionCost/4 && !p.settings.Repartition {
+		return movement{}, false
+	}
+	m := movement{rel: r, ship: ship, column: column}
+	m.reason = p.reason(b, u, m, u.bytes)
+	return m, true
+}
+
+// onlyHashed gives the one distributed table that a block and all below it read, if it can be repartitioned.
+func (p *planner) onlyHashed(b *block) *rel {
+	if b.sel.Op != sql.SetopNone || b.complex {
+		return nil
+	}
+	var only *rel
+	for _, r := range b.rels {
+		if !p.relHashed(r) {
+			continue
+		}
+		if only != nil || !p.movable(r) {
+			return nil
+		}
+		only = r
+	}
+	for _, link := range b.sublinks {
+		if p.blockHashed(link.block) {
+			return nil
+		}
+	}
+	return only
+}
+
+// onlyExistence tells whether it does not matter how often a subquery returns a row: that of EXISTS or IN.
+func (p *planner) onlyExistence(b *block) bool {
+	if b.parent == nil || len(b.sel.GroupClause) > 0 || b.sel.LimitCount != nil || b.sel.LimitOffset != nil || p.plainAggregate(b) || len(windows(b)) > 0 {
+		return false
+	}
+	for _, link := range b.parent.sublinks {
+		if link.block == b {
+			return link.node.SubLinkType == sql.SublinkExists || link.node.SubLinkType == sql.SublinkAny
 		}
 	}
 	return false

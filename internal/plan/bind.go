@@ -461,6 +461,7 @@ func (p *planner) bindExpr(b *block, e *sql.Node) error {
 			if failed = p.bindExpr(b, link.Testexpr); failed != nil {
 				return false
 			}
+			simplifyExists(link)
 			sub, err := p.bindSelect(link.Subselect.GetSelectStmt(), b)
 			if err != nil {
 				failed = err
@@ -481,4 +482,21 @@ func (p *planner) bindExpr(b *block, e *sql.Node) error {
 		return true
 	})
 	return failed
+}
+
+// simplifyExists leaves out what EXISTS selects, where that is nothing but columns: it does not matter.
+func simplifyExists(link *sql.SubLink) {
+	sel := link.Subselect.GetSelectStmt()
+	if link.SubLinkType != sql.SublinkExists || sel.Op != sql.SetopNone || len(sel.GroupClause) > 0 || sel.HavingClause != nil ||
+		len(sel.DistinctClause) > 0 || len(sel.SortClause) > 0 || len(sel.ValuesLists) > 0 {
+		return
+	}
+	for _, target := range sel.TargetList {
+		if target.GetResTarget().GetVal().GetColumnRef() == nil {
+			return
+		}
+	}
+	if len(sel.TargetList) > 0 {
+		sel.TargetList = []*sql.Node{sql.Target("", sql.Null())}
+	}
 }

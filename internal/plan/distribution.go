@@ -18,8 +18,10 @@ type spread struct {
 // blocker is why something cannot run shard by shard, and what to run first so that it can.
 type blocker struct {
 	reason string
-	rel    *rel     // run this FROM item first
-	link   *sublink // or this subquery of an expression
+	rel    *rel      // run this FROM item first
+	link   *sublink  // or this subquery of an expression
+	join   *conflict // or move rows of one of these sides
+	moving *movement // or this one's
 }
 
 // classes are sets of columns (and constants) known to be equal.
@@ -246,8 +248,9 @@ func (p *planner) joinSpread(b *block, kind sql.JoinType, left, right spread, qu
 		}
 		return right
 	}
+	moving := &conflict{block: b, kind: kind, left: l, right: r, quals: quals, using: using}
 	if left.colocation != right.colocation {
-		return spread{blocked: &blocker{reason: "a join of tables that are not co-located", rel: p.smaller(kind, l, r)}}
+		return spread{blocked: &blocker{reason: "a join of tables that are not co-located", join: moving}}
 	}
 	c := p.classesOf(b, quals, using)
 	joined := false
@@ -258,7 +261,7 @@ func (p *planner) joinSpread(b *block, kind sql.JoinType, left, right spread, qu
 	}
 	joined = joined || left.single
 	if !joined {
-		return spread{blocked: &blocker{reason: "a join that is not on the distribution columns", rel: p.smaller(kind, l, r)}}
+		return spread{blocked: &blocker{reason: "a join that is not on the distribution columns", join: moving}}
 	}
 	keys := map[columnID]bool{}
 	for k, sure := range left.keys {
@@ -303,31 +306,13 @@ func (p *planner) treeHasHashed(n *fromNode) bool {
 	return p.treeHasHashed(n.left) || p.treeHasHashed(n.right)
 }
 
-// smaller chooses which side of a join that cannot run shard by shard is run first and shipped to the other. For an outer join
-// only the side that may be missing can be shipped. Otherwise it is the side with fewer tables left to join, the later one if equal.
-func (p *planner) smaller(kind sql.JoinType, l, r *fromNode) *rel {
-	if kind == sql.JoinInner && p.weight(l) < p.weight(r) {
-		return p.pick(l)
+// smaller chooses which side of an inner join that cannot run shard by shard is run first and shipped to the other: the one with
+// fewer bytes, the later one if equal.
+func (p *planner) smaller(c *conflict) *rel {
+	if p.treeBytes(c.block, c.left) < p.treeBytes(c.block, c.right) {
+		return p.pick(c.left)
 	}
-	return p.pick(r)
-}
-
-// weight estimates how many rows a FROM tree keeps: conditions on a rel's own columns are what the planner can see.
-func (p *planner) weight(n *fromNode) int {
-	if n.rel == nil {
-		return p.weight(n.left) + p.weight(n.right)
-	}
-	w := 4
-	if n.rel.kind == relSubquery {
-		w = 3
-		if len(n.rel.block.sel.GroupClause) > 0 || n.rel.block.sel.LimitCount != nil || p.plainAggregate(n.rel.block) {
-			w = 1
-		}
-	}
-	if p.filters[n.rel] > 0 {
-		w--
-	}
-	return w
+	return p.pick(c.right)
 }
 
 // relSpread finds where one FROM item's rows are.
@@ -339,7 +324,13 @@ func (p *planner) relSpread(b *block, r *rel, outer *alignment) spread {
 		}
 		key := columnID{r, r.table.DistColumn}
 		return spread{hashed: true, colocation: r.table.ColocationID, keys: map[columnID]bool{key: true}}
-	case relReference, relIntermediate:
+	case relReference:
+		return spread{}
+	case relIntermediate:
+		if index := p.repartitioned(r); index >= 0 {
+			ship := p.intermediates[index].ship
+			return spread{hashed: true, colocation: ship.Colocation, keys: map[columnID]bool{{r, ship.Column}: false}}
+		}
 		return spread{}
 	case relLocal:
 		return spread{blocked: &blocker{reason: "a local table joined with distributed ones", rel: r}}

@@ -294,6 +294,8 @@ func (p *planner) relHashed(r *rel) bool {
 	switch r.kind {
 	case relDistributed:
 		return true
+	case relIntermediate:
+		return p.repartitioned(r) >= 0
 	case relSubquery:
 		return p.blockHashed(r.block)
 	case relRecursive:

@@ -132,6 +132,19 @@ func (f *pinFinder) rel(b *block, r *rel, own *pins) {
 		}
 		f.values = append(f.values, v)
 		f.colocations = append(f.colocations, r.table.ColocationID)
+	case relIntermediate:
+		index := f.p.repartitioned(r)
+		if index < 0 {
+			return
+		}
+		ship := f.p.intermediates[index].ship
+		v, ok := own.of(columnID{r, ship.Column})
+		if !ok || ship.Colocation < 0 {
+			f.failed = true
+			return
+		}
+		f.values = append(f.values, v)
+		f.colocations = append(f.colocations, ship.Colocation)
 	case relLocal:
 		f.failed = true
 	case relFunction:
@@ -350,7 +363,7 @@ func (p *planner) constants(items []*sql.Node, typ uint32) ([]Value, bool) {
 // pruning finds which shard groups a block over distributed tables must visit, by the conditions on its distribution columns.
 func (p *planner) pruning(b *block, s spread) Pruning {
 	result := Pruning{Colocation: s.colocation, All: true}
-	if b.sel.Op != sql.SetopNone {
+	if b.sel.Op != sql.SetopNone || s.colocation < 0 {
 		return result
 	}
 	c := p.classesOf(b, b.where, p.allUsing(b.from))

@@ -18,12 +18,13 @@ const (
 	RungRouter                  // one shard group
 	RungPushdown                // the same query over every shard group, then at most a combine query
 	RungBroadcast               // intermediate results were shipped to the shards
+	RungRepartition             // rows were moved to where rows with equal values are
 	RungRecursive               // intermediate results were combined on the coordinator
 	RungUtility                 // not planned: transaction control, DDL, settings, cluster functions
 )
 
 func (r Rung) String() string {
-	return [...]string{"coordinator", "router", "pushdown", "broadcast", "recursive", "utility"}[r]
+	return [...]string{"coordinator", "router", "pushdown", "broadcast", "repartition", "recursive", "utility"}[r]
 }
 
 // Plan is how one statement runs. Subplans run first, in order; each one's rows become the intermediate result of its index.
@@ -41,6 +42,7 @@ type Plan struct {
 	Sticky        bool       // it may leave session state on the coordinator's connection (temporary tables, prepared statements, currval, …): the connection must stay with the session
 	Facts         []string   // the views and functions of schema trunkline it reads that need facts from other nodes first (citus_table_size, …)
 	FixedLiterals []int      // literals of the text that shaped this plan: another text may share the plan only if these are equal
+	Estimated     []uint32   // the tables whose estimated sizes decided between right plans, by OID
 	Tables        []TableRef // the distributed and reference tables touched; Template pieces name them by index
 }
 
@@ -73,6 +75,7 @@ type Gather struct {
 	Coordinator bool        // a subplan that runs once on the coordinator instead of on shards
 	Writes      bool        // an UPDATE or DELETE or INSERT … SELECT per shard: affected row counts are added up
 	Insert      *InsertRows // of a subplan: it is an INSERT of an earlier one's rows, whose RETURNING rows it gives; SQL is the same statement
+	Ship        *Ship       // of a subplan: where each of its rows goes; nil for all of them to whoever reads them
 	Columns     []string    // of a subplan: its columns' names
 	Collations  []string    // of a subplan: its columns' collations as SQL, "" for a type's own; nil if all are
 	Reason      string      // of a subplan: why it exists, for EXPLAIN
@@ -237,8 +240,10 @@ type Piece struct {
 
 // Settings are the session settings that planning depends on.
 type Settings struct {
-	SearchPath      []string        // schemas in order, "$user" resolved, pg_temp left out
-	TempTables      map[string]bool // the session's temporary tables, which hide others of their name
+	SearchPath      []string            // schemas in order, "$user" resolved, pg_temp left out
+	Statistics      *catalog.Statistics // estimates of the tables' sizes; nil for none
+	Repartition     bool                // whatever can be moved by its hash is, however small
+	TempTables      map[string]bool     // the session's temporary tables, which hide others of their name
 	ExplainAllTasks bool
 }
 

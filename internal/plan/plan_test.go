@@ -16,19 +16,37 @@ func TestGolden(t *testing.T) {
 	snapshot := testSnapshot(t)
 	datadriven.Walk(t, "testdata/cases", func(t *testing.T, path string) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			return planText(snapshot, d.Input)
+			settings := Settings{SearchPath: []string{"public"}}
+			if d.Cmd == "sized" {
+				settings.Statistics = testStatistics(snapshot)
+			}
+			return planText(snapshot, d.Input, settings)
 		})
 	})
 }
 
-func planText(snapshot *catalog.Snapshot, text string) string {
+// testStatistics says that d, e and x are large, and s is small.
+func testStatistics(snapshot *catalog.Snapshot) *catalog.Statistics {
+	s := &catalog.Statistics{Tables: map[uint32]*catalog.TableStatistics{}}
+	for name, rows := range map[string]float64{"d": 2_000_000, "e": 5_000_000, "x": 1_000_000, "s": 500, "r": 20} {
+		table := snapshot.Relations[catalog.Name{Schema: "public", Name: name}]
+		t := &catalog.TableStatistics{Rows: rows, Columns: map[string]catalog.ColumnStatistics{}}
+		for i, c := range table.Columns {
+			t.Columns[c.Name] = catalog.ColumnStatistics{Width: 8, Distinct: rows / float64(1+10*i)}
+		}
+		s.Tables[table.OID] = t
+	}
+	return s
+}
+
+func planText(snapshot *catalog.Snapshot, text string, settings Settings) string {
 	stmts, err := sql.Parse(text)
 	if err != nil {
 		return "parse error: " + err.Error() + "\n"
 	}
 	var scanned sql.Scanned
 	sql.Scan(text, &scanned)
-	p, err := Make(stmts[0], scanned.Literals, snapshot, Settings{SearchPath: []string{"public"}})
+	p, err := Make(stmts[0], scanned.Literals, snapshot, settings)
 	if err != nil {
 		e := err.(*sql.Error)
 		return "refused: " + e.Code + " " + e.Message + " (" + e.Detail + ")\n"
@@ -48,6 +66,9 @@ func testSnapshot(t *testing.T) *catalog.Snapshot {
 	}
 	for _, f := range lines(t, "testdata/types.tsv") {
 		s.Types[uint32(atoi(f[0]))] = &catalog.Type{OID: uint32(atoi(f[0])), Schema: "pg_catalog", Name: f[1], Kind: f[2][0], Category: f[3][0]}
+	}
+	for _, hashed := range []uint32{int4OID, int8OID, textOID, uuidOID, dateOID, timestamptzOID, numericOID} {
+		s.Types[hashed].HashFunction, s.Types[hashed].SQL = "hash"+s.Types[hashed].Name, s.Types[hashed].Name
 	}
 	oid := uint32(20000)
 	add := func(kind catalog.Kind, colocation int32, key int, name, columns string) *catalog.Relation {
@@ -76,7 +97,10 @@ func testSnapshot(t *testing.T) *catalog.Snapshot {
 	view := add(catalog.Local, 0, -1, "view_d", "k:int4 total:int8")
 	view.RelKind, view.Definition = 'v', "SELECT d.k, sum(d.v) AS total FROM public.d GROUP BY d.k"
 	for id := int32(1); id <= 2; id++ {
-		s.Colocations[id] = &catalog.Colocation{ID: id, ShardCount: 4}
+		s.Colocations[id] = &catalog.Colocation{ID: id, ShardCount: 4, TypeOID: map[int32]uint32{1: int4OID, 2: textOID}[id]}
+		for i := range int32(4) {
+			s.Colocations[id].Groups = append(s.Colocations[id].Groups, catalog.ShardGroup{ID: int64(id*10 + i), GroupID: 1 + i%2})
+		}
 	}
 	return s
 }
@@ -105,7 +129,7 @@ func BenchmarkPlan(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; i < b.N; i++ {
-				if out := planText(snapshot, text); strings.HasPrefix(out, "refused") {
+				if out := planText(snapshot, text, Settings{SearchPath: []string{"public"}}); strings.HasPrefix(out, "refused") {
 					b.Fatal(out, strconv.Itoa(i))
 				}
 			}

@@ -16,10 +16,14 @@ type planner struct {
 	settings Settings
 
 	plan          Plan
-	intermediates []intermediate // parallel to plan.Subplans
-	sequences     []string       // named by PieceSequence slots on their way through the deparser
-	filters       map[*rel]int   // how many conditions concern a FROM item alone
-	ownFilters    map[*rel][]*sql.Node
+	intermediates []intermediate                // parallel to plan.Subplans
+	sequences     []string                      // named by PieceSequence slots on their way through the deparser
+	ownFilters    map[*rel][]*sql.Node          // the conditions that concern a FROM item alone
+	owners        map[*rel]*block               // the block of each FROM item
+	estimated     []uint32                      // the tables whose size was asked for
+	changing      *sql.Node                     // the FROM item whose rows the statement changes: it stays where it is
+	chose         bool                          // by estimates, between plans that are all right
+	buckets       []uint32                      // types by whose hash rows are spread over nodes: see Ship
 	inlined       int                           // how many calls of functions have been replaced by their bodies
 	readsTime     bool                          // readTimeOnce has run
 	modifiers     []int                         // literals whose values are part of the plan although it has slots for them
@@ -35,6 +39,10 @@ type intermediate struct {
 	columns    []string
 	types      []uint32
 	collations []string
+
+	ship        *Ship // where its rows go, nil for every node that asks
+	rows, bytes float64
+	distinct    []float64 // by column, an estimate
 }
 
 func newPlanner(stmt sql.Statement, literals []sql.Literal, snapshot *catalog.Snapshot, settings Settings) *planner {
@@ -70,6 +78,9 @@ func (p *planner) finish(root Operator, rung Rung) *Plan {
 		templates = append(templates, r.Args, r.SQL)
 	case *Utility:
 		verbatim = true
+	}
+	if p.chose {
+		p.plan.Estimated = p.estimated
 	}
 	p.plan.FixedLiterals = p.modifiers
 	if !verbatim {

@@ -15,7 +15,11 @@ func (p *Plan) String() string {
 	}
 	for i := range p.Subplans {
 		g := &p.Subplans[i]
-		fmt.Fprintf(&b, "rows %d (%s) = %s\n", i, g.Reason, p.gather(g))
+		to := ""
+		if g.Ship != nil {
+			to = fmt.Sprintf(", each to the hash of column %d in %d", g.Ship.Column, g.Ship.Colocation)
+		}
+		fmt.Fprintf(&b, "rows %d (%s)%s = %s\n", i, g.Reason, to, p.gather(g))
 	}
 	b.WriteString(p.operator())
 	b.WriteByte('\n')

@@ -340,7 +340,7 @@ func (p *planner) fuse(b *block) Fuse {
 	if len(b.sel.LockingClause) > 0 || p.usesSystemColumns(b) {
 		return FuseNone
 	}
-	count, plain, rows := 0, true, false
+	count, plain, rows, spread := 0, true, false, false
 	var visit func(b *block)
 	visit = func(b *block) {
 		if b == nil {
@@ -350,6 +350,8 @@ func (p *planner) fuse(b *block) Fuse {
 		visit(b.right)
 		for _, r := range b.rels {
 			switch r.kind {
+			case relIntermediate:
+				spread = spread || p.repartitioned(r) >= 0
 			case relDistributed:
 				count++
 				rows = rows || r.wholeRow
@@ -368,7 +370,7 @@ func (p *planner) fuse(b *block) Fuse {
 	}
 	visit(b)
 	switch {
-	case count == 1 && plain:
+	case (count == 1 || spread) && plain:
 		return FuseTable
 	case rows, len(b.sel.DistinctClause) > 0 && len(b.sel.SortClause) > 0:
 		return FuseNone // rows of different shards are of different row types, which UNION does not unite

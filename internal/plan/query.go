@@ -79,6 +79,9 @@ func (p *planner) query(sel *sql.SelectStmt, top bool) (*Gather, error) {
 	return nil, sql.Unsupported("the query has too many parts", "", "Split the query, keeping parts of it in temporary tables.")
 }
 
+// blockOf is the block whose FROM item r is, nil if that is not known.
+func (p *planner) blockOf(r *rel) *block { return p.owners[r] }
+
 func (p *planner) why(rung, reason string) {
 	text := rung + ": " + reason
 	for _, known := range p.plan.Why {
@@ -141,10 +144,14 @@ func (p *planner) subplan(sel *sql.SelectStmt, reason string) (int, error) {
 		result.types = append(result.types, o.typ)
 		result.collations = append(result.collations, p.collation(b, o))
 	}
+	filters, owners := p.ownFilters, p.owners
+	p.countFilters(b)
+	p.estimate(b, &result)
 	g, err := p.query(sel, false)
 	if err != nil {
 		return 0, err
 	}
+	p.ownFilters, p.owners = filters, owners
 	g.Reason = reason
 	if !b.complex {
 		g.Columns = result.columns
@@ -167,6 +174,10 @@ func (p *planner) runFirst(b *block, blocked *blocker) error {
 	switch {
 	case blocked.link != nil:
 		return p.runLinkFirst(blocked.link, blocked.reason)
+	case blocked.join != nil:
+		return p.move(blocked.join, blocked.reason)
+	case blocked.moving != nil:
+		return p.repartitionRel(p.owners[blocked.moving.rel], *blocked.moving, blocked.reason+"; "+blocked.moving.reason)
 	case blocked.rel != nil && blocked.rel.kind == relFunction && p.dependsOnRows(blocked.rel.node):
 		return p.runAllFirst(b)
 	case blocked.rel != nil:
@@ -214,13 +225,19 @@ func (p *planner) runRelFirst(r *rel, reason string) error {
 		}
 		r.node.Node = readIntermediate(index, alias).Node
 		return nil
-	case relRecursive, relIntermediate:
+	case relIntermediate:
+		if index := p.repartitioned(r); index >= 0 {
+			p.broadcastInstead(index)
+			return nil
+		}
+		return sql.Unsupported("an intermediate result cannot be planned here", "", "")
+	case relRecursive:
 		return sql.Unsupported("a recursive query over distributed tables cannot be planned here", "", "Keep the rows in a temporary table first.")
 	case relFunction:
 		whole := sql.Select([]*sql.Node{sql.Target("", sql.Star(""))}, []*sql.Node{sql.Clone(r.node)}, nil)
 		return p.replaceRel(r, whole, reason)
 	}
-	return p.replaceRel(r, p.tableQuery(r), reason)
+	return p.replaceRel(r, p.tableQuery(p.blockOf(r), r), reason)
 }
 
 // replaceRel runs a query first and reads its rows in place of a FROM item of the same columns.
@@ -234,8 +251,9 @@ func (p *planner) replaceRel(r *rel, query *sql.SelectStmt, reason string) error
 	return nil
 }
 
-// tableQuery reads from a table the columns that the statement uses, with the conditions that concern it alone.
-func (p *planner) tableQuery(r *rel) *sql.SelectStmt {
+// tableQuery reads from a table the columns that the statement uses, with the conditions that concern it alone and, if b is given, those
+// that follow from what it is joined with there.
+func (p *planner) tableQuery(b *block, r *rel) *sql.SelectStmt {
 	item := sql.Clone(r.node)
 	var targets []*sql.Node
 	for i, name := range r.columns {
@@ -254,7 +272,12 @@ func (p *planner) tableQuery(r *rel) *sql.SelectStmt {
 			targets = []*sql.Node{sql.Target("", sql.Star(""))}
 		}
 	}
-	query := sql.Select(targets, []*sql.Node{item}, sql.And(p.ownFilters[r]...))
+	conditions := slices.Clone(p.ownFilters[r])
+	if b != nil && r.kind == relDistributed {
+		more, _ := p.reductions(b, r)
+		conditions = append(conditions, more...)
+	}
+	query := sql.Select(targets, []*sql.Node{item}, sql.And(conditions...))
 	query.LockingClause = locksOf(r)
 	return query
 }
@@ -283,9 +306,12 @@ func (p *planner) runAllFirst(b *block) error {
 			case r.kind == relDistributed:
 				r.whole = r.whole || b.complex
 				count++
-				if err := p.replaceRel(r, p.tableQuery(r), "rows for the coordinator"); err != nil {
+				if err := p.replaceRel(r, p.tableQuery(nil, r), "rows for the coordinator"); err != nil {
 					return err
 				}
+			case p.repartitioned(r) >= 0:
+				count++
+				p.broadcastInstead(p.repartitioned(r))
 			case r.kind == relSubquery && !b.isWith(r.block):
 				if err := all(r.block); err != nil {
 					return err
@@ -322,7 +348,7 @@ func (b *block) isWith(other *block) bool {
 // countFilters finds the conditions that concern one FROM item alone: they go along when it is run first. For the side of an outer
 // join that may be missing those are the join's conditions, for any other the block's WHERE conditions.
 func (p *planner) countFilters(b *block) {
-	p.filters, p.ownFilters = map[*rel]int{}, map[*rel][]*sql.Node{}
+	p.ownFilters, p.owners = map[*rel][]*sql.Node{}, map[*rel]*block{}
 	var visit func(b *block)
 	visit = func(b *block) {
 		if b == nil {
@@ -340,6 +366,7 @@ func (p *planner) countFilters(b *block) {
 			}
 		}
 		for _, r := range b.rels {
+			p.owners[r] = b
 			if r.kind == relSubquery {
 				visit(r.block)
 			}
@@ -355,7 +382,6 @@ func (p *planner) countFilters(b *block) {
 }
 
 func (p *planner) addFilter(r *rel, q *sql.Node) {
-	p.filters[r]++
 	p.ownFilters[r] = append(p.ownFilters[r], sql.Clone(q))
 }
 

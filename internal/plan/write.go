@@ -126,6 +126,7 @@ func (q *changeQuery) withoutWith(p *planner) error {
 // changeShards plans an UPDATE or DELETE of a distributed table: on one shard group, or on each.
 func (p *planner) changeShards(table *catalog.Relation, relation *sql.RangeVar) (*Plan, error) {
 	q := changeQueryOf(p.stmt.Tree, relation)
+	p.changing = q.relation
 	for step := 0; step < maxSteps; step++ {
 		if step == 0 && modifyingWith(q.sel) {
 			if err := q.withoutWith(p); err != nil {
@@ -179,7 +180,7 @@ func (p *planner) changeShards(table *catalog.Relation, relation *sql.RangeVar) 
 			}
 		}
 		p.why("pushdown", blocked.reason)
-		if blocked.rel == nil && blocked.link == nil {
+		if blocked.rel == nil && blocked.link == nil && blocked.join == nil && blocked.moving == nil {
 			return nil, sql.Unsupported("the statement cannot be distributed", "It needs "+blocked.reason+".", "")
 		}
 		if err := p.runFirst(b, blocked); err != nil {
@@ -219,6 +220,7 @@ func (p *planner) otherSide(b *block, target *sql.Node, blocked *blocker) *block
 // coordinator runs first.
 func (p *planner) changeWith(table *catalog.Relation, relation *sql.RangeVar) (*Plan, error) {
 	q := changeQueryOf(p.stmt.Tree, relation)
+	p.changing = q.relation
 	if err := q.withoutWith(p); err != nil {
 		return nil, err
 	}

@@ -1,14 +1,17 @@
 package session
 
 import (
+	"sync/atomic"
+
 	"github.com/maypok86/otter/v2"
+	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/exec"
 	"github.com/trunkline/trunkline/internal/plan"
 	"github.com/trunkline/trunkline/internal/sql"
 )
 
 // entry is a statement that has been planned: what the plan cache keeps, and what a prepared statement is. It is shared between
-// sessions and never changed once made.
+// sessions and, but for statistics, never changed once made.
 type entry struct {
 	text     string
 	stmt     sql.Statement
@@ -20,8 +23,9 @@ type entry struct {
 
 	readsLocal bool // it reads tables that might be distributed before it runs
 
-	fingerprint uint64   // of the catalog snapshot that it was planned for
-	fixed       []string // the literals that shaped the plan, in the order of plan.FixedLiterals
+	fingerprint uint64                             // of the catalog snapshot that it was planned for
+	statistics  atomic.Pointer[catalog.Statistics] // by which its plan was chosen, or others that would have led to the same
+	fixed       []string                           // the literals that shaped the plan, in the order of plan.FixedLiterals
 }
 
 // passThrough tells whether the client's own text runs on the coordinator as it is.

@@ -155,7 +155,7 @@ func (s *session) utility(ctx context.Context, e *entry, bind *exec.Bind, out ex
 }
 
 func (s *session) planSettings() plan.Settings {
-	return plan.Settings{SearchPath: s.settings.searchPath(), TempTables: s.catalog.temps}
+	return plan.Settings{SearchPath: s.settings.searchPath(), Repartition: s.settings.repartition, TempTables: s.catalog.temps, Statistics: s.server.statistics.current.Load()}
 }
 
 // define runs a data definition statement that other nodes need as well.

@@ -229,7 +229,7 @@ func (s *session) fresh(ctx context.Context, p *prepared) error {
 	s.env.Snapshot = snapshot
 	if p.source != "" {
 		p.text = p.source
-	} else if p.entry.fingerprint == snapshot.Fingerprint && p.planKey == unsafeString(s.settings.planKey) && !s.catalog.tempsStale {
+	} else if p.entry.fingerprint == snapshot.Fingerprint && p.planKey == unsafeString(s.settings.planKey) && !s.catalog.tempsStale && !s.outgrown(p.entry) {
 		return nil
 	}
 	if p.entry.kind == kindTransaction || p.entry.kind == kindSet {

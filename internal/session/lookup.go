@@ -135,7 +135,7 @@ func (s *session) find(ctx context.Context, text string, scanned bool, declared 
 		}
 		s.key = append(s.key, 0)
 		s.key = append(s.key, s.scanned.Key...)
-		if e := s.server.plans.find(unsafeString(s.key), text, s.scanned.Literals, snapshot.Fingerprint); e != nil && (e.prepared != nil || !describe) {
+		if e := s.server.plans.find(unsafeString(s.key), text, s.scanned.Literals, snapshot.Fingerprint); e != nil && (e.prepared != nil || !describe) && !s.outgrown(e) {
 			return e, nil
 		}
 	}
@@ -162,7 +162,20 @@ func (s *session) make(ctx context.Context, stmt sql.Statement, snapshot *catalo
 		literals = append(literals, s.scanned.Literals...)
 	}
 	all, local := localTables(stmt, snapshot, s.settings.searchPath()) // before planning, which changes the tree
-	p, err := plan.Make(stmt, literals, snapshot, plan.Settings{SearchPath: s.settings.searchPath(), TempTables: s.catalog.temps})
+	settings := s.planSettings()
+	p, err := plan.Make(stmt, literals, snapshot, settings)
+	if err == nil && len(p.Estimated) > 0 && !s.catalog.foreign {
+		// Planning changes the tree, so a plan by newer statistics begins with the text.
+		if now := s.server.statistics.forPlanning(ctx); now != settings.Statistics && catalog.Differs(settings.Statistics, now, p.Estimated) {
+			again, failed := sql.Parse(stmt.Text)
+			if failed != nil {
+				return nil, failed
+			}
+			settings.Statistics = now
+			stmt.Tree = again[0].Tree
+			p, err = plan.Make(stmt, literals, snapshot, settings)
+		}
+	}
 	if err != nil {
 		return nil, s.refusal(ctx, stmt, declared, err)
 	}
@@ -170,6 +183,7 @@ func (s *session) make(ctx context.Context, stmt sql.Statement, snapshot *catalo
 		text: stmt.Text, stmt: stmt, literals: literals, plan: p, verb: exec.Verb(stmt), kind: kindOf(stmt),
 		fingerprint: snapshot.Fingerprint, fixed: fixedLiterals(p, stmt.Text, literals),
 	}
+	e.statistics.Store(settings.Statistics)
 	e.readsLocal = readsLocal(stmt, p, all, local)
 	if _, utility := p.Root.(*plan.Utility); utility && !s.held(e) && (e.kind == kindFetch || e.kind == kindClose) {
 		e.plan = &plan.Plan{Root: &plan.Coordinator{}, ReturnsRows: true}
@@ -295,8 +309,12 @@ func (s *session) borrowCoordinator(ctx context.Context) (*backend.Conn, func(),
 }
 
 // planKeyOf writes what planning depends on besides text and catalog.
-func planKeyOf(database string, path []string) string {
-	return database + "\x00" + strings.Join(path, "\x01") + "\x00"
+func planKeyOf(database string, path []string, repartition bool) string {
+	key := database + "\x00" + strings.Join(path, "\x01") + "\x00"
+	if repartition {
+		key += "\x01"
+	}
+	return key
 }
 
 // namesSurface tells whether a plan reads or calls what lives in schema trunkline.

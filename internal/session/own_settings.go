@@ -38,6 +38,7 @@ var ownSettings = map[string]ownSetting{
 	"create_object_propagation":                  {"immediate", noUse, ""},
 	"enable_create_role_propagation":             {"on", noUse, "off"},
 	"enable_alter_role_propagation":              {"on", noUse, "off"},
+	"enable_single_hash_repartition_joins":       {"off", inUse, ""},
 	"enable_repartition_joins":                   {"off", noUse, ""},
 	"enable_repartitioned_insert_select":         {"on", noUse, ""},
 	"local_table_join_policy":                    {"auto", noUse, ""},

@@ -59,6 +59,9 @@ type Server struct {
 	wire        wire.Config
 	plans       *planCache
 	hashes      *exec.Hashes
+	holders     chan struct{} // see exec.Env
+	statistics  statistics
+	running     context.Context // until the server closes
 	stop        context.CancelFunc
 	background  sync.WaitGroup
 
@@ -93,7 +96,7 @@ func NewServer(ctx context.Context, config Config) (*Server, error) {
 	if options.ApplicationName == "" {
 		options.ApplicationName = "trunkline"
 	}
-	s := &Server{config: config, log: config.Log, coordinator: address, admin: admin, hashes: exec.NewHashes(), sessions: map[uint32]*session{}}
+	s := &Server{config: config, log: config.Log, coordinator: address, admin: admin, hashes: exec.NewHashes(), holders: make(chan struct{}, max(1, config.PoolSize/4)), sessions: map[uint32]*session{}}
 	if s.plans, err = newPlanCache(config.PlanCache); err != nil {
 		return nil, err
 	}
@@ -124,15 +127,15 @@ func NewServer(ctx context.Context, config Config) (*Server, error) {
 	if !config.Trust {
 		s.wire.Verifier = s.verifier
 	}
-	var background context.Context
-	background, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	s.statistics.server = s
+	s.running, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.background.Go(func() {
-		s.manager.Run(background, s.nodes, func() time.Duration { return config.RecoverInterval })
+		s.manager.Run(s.running, s.nodes, func() time.Duration { return config.RecoverInterval })
 	})
-	s.background.Go(func() { s.watchClients(background) })
-	s.background.Go(func() { s.manager.WatchDeadlocks(background, s.nodes) })
+	s.background.Go(func() { s.watchClients(s.running) })
+	s.background.Go(func() { s.manager.WatchDeadlocks(s.running, s.nodes) })
 	runner := jobs.New(jobs.Config{Connect: connect, Execute: s.execute, Poll: config.JobPoll, Log: config.Log})
-	s.background.Go(func() { runner.Run(background) })
+	s.background.Go(func() { runner.Run(s.running) })
 	return s, nil
 }
 

@@ -22,6 +22,7 @@ type settings struct {
 	path        []string          // search_path as planning sees it
 	defaultPath string            // search_path where neither the client nor the session set it
 	planKey     []byte
+	repartition bool // citus.enable_single_hash_repartition_joins
 	odd         bool // settings under which texts must not be taken for what they seem: standard_conforming_strings is off
 }
 
@@ -99,6 +100,8 @@ func (t *settings) derive() {
 	if !ok {
 		path = t.defaultPath
 	}
+	repartition, _ := t.own("enable_single_hash_repartition_joins")
+	t.repartition = isOn(repartition)
 	t.setPath(path)
 	t.session.tx.SetImplicitBegin(t.session.beginText(nil))
 	standard, ok := t.value("standard_conforming_strings")
@@ -169,7 +172,7 @@ func (t *settings) setPath(value string) {
 		}
 		t.path = append(t.path, name)
 	}
-	t.planKey = []byte(planKeyOf(t.session.tx.Identity().Database, t.path))
+	t.planKey = []byte(planKeyOf(t.session.tx.Identity().Database, t.path, t.repartition))
 }
 
 func (t *settings) searchPath() []string { return t.path }

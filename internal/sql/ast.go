@@ -68,6 +68,13 @@ const (
 	ExprOpAny = pg.A_Expr_Kind_AEXPR_OP_ANY
 	ExprIn    = pg.A_Expr_Kind_AEXPR_IN
 
+	ExprLike    = pg.A_Expr_Kind_AEXPR_LIKE
+	ExprILike   = pg.A_Expr_Kind_AEXPR_ILIKE
+	ExprSimilar = pg.A_Expr_Kind_AEXPR_SIMILAR
+	ExprBetween = pg.A_Expr_Kind_AEXPR_BETWEEN
+
+	IsNull = pg.NullTestType_IS_NULL
+
 	BoolAnd = pg.BoolExprType_AND_EXPR
 	BoolOr  = pg.BoolExprType_OR_EXPR
 	BoolNot = pg.BoolExprType_NOT_EXPR

@@ -271,3 +271,8 @@ func DeleteNode(from *RangeVar, using []*Node, where *Node, returning []*Node, w
 	return &Node{Node: &pg.Node_DeleteStmt{DeleteStmt: &DeleteStmt{Relation: from, UsingClause: using, WhereClause: where,
 		ReturningList: returning, WithClause: with}}}
 }
+
+// In makes "test IN (query)".
+func In(test *Node, query *SelectStmt) *Node {
+	return &Node{Node: &pg.Node_SubLink{SubLink: &pg.SubLink{SubLinkType: pg.SubLinkType_ANY_SUBLINK, Testexpr: test, Subselect: SelectNode(query)}}}
+}
