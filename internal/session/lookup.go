@@ -252,10 +252,14 @@ func (s *session) syntaxError(ctx context.Context, text string, found error) err
 	defer release()
 	var own *pgconn.PgError
 	_, _, err = exec.Describe(ctx, conn, text, nil)
-	if !errors.As(err, &own) || own.Position == 0 || own.Routine == "exec_parse_message" {
+	if !errors.As(err, &own) || own.Routine == "exec_parse_message" {
 		return found
 	}
-	return own
+	switch {
+	case own.Position > 0, own.Code == "22021", own.Code == "54001": // of the text, not of the session
+		return own
+	}
+	return found
 }
 
 // prepare has the coordinator describe a statement: in the open block if that has reached the coordinator, since it may have changed

@@ -14,6 +14,9 @@ const parserVersion = 170007
 // Deparse writes a tree as SQL text. The parser's own deparser leaves out parentheses that some operands need ("(a OR b) IS NULL"
 // would become "a OR b IS NULL"), so such operands are written on their own and put in afterwards, in parentheses.
 func Deparse(tree *Node) (string, error) {
+	if treeTooDeep(tree) {
+		return "", errTooDeep
+	}
 	if !liftable(tree) {
 		return deparse(tree)
 	}

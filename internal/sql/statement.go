@@ -17,6 +17,9 @@ type Statement struct {
 // Parse parses a string of one or more statements separated by semicolons. Empty statements are left out. The error, if any,
 // is an *Error. A string of several statements is cut up first, so that each Statement has a text and locations of its own.
 func Parse(text string) ([]Statement, error) {
+	if tooDeep(text) {
+		return nil, errTooDeep
+	}
 	result, err := pg.Parse(text)
 	if err != nil {
 		return nil, syntaxError(err)
@@ -44,6 +47,9 @@ func Parse(text string) ([]Statement, error) {
 func syntaxError(err error) error {
 	if pe, ok := err.(*pgparser.Error); ok {
 		return &Error{Code: "42601", Message: pe.Message, Position: pe.Cursorpos}
+	}
+	if strings.Contains(err.Error(), "recursion") { // of protobuf, in which the library gives its trees
+		return errTooDeep
 	}
 	return &Error{Code: "42601", Message: err.Error()}
 }
