@@ -195,7 +195,7 @@ func (c *fakeClient) received(t testing.TB) string {
 }
 
 func (f *copyFixture) env() *exec.Env {
-	return &exec.Env{Tx: f.tx, Snapshot: f.snap, Hashes: exec.NewHashes()}
+	return &exec.Env{Tx: f.tx, Snapshot: f.snap, Hashes: exec.NewHashes(), Sequences: exec.NewSequences(), Settle: func(context.Context) {}}
 }
 
 func (f *copyFixture) run(text string, client *fakeClient) (string, error) {

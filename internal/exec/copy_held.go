@@ -110,6 +110,10 @@ func (in *copyIn) draw(ctx context.Context, rows int) ([][]int64, error) {
 	if len(in.fill) == 0 {
 		return nil, nil
 	}
+	in.env.Settle(ctx)
+	if _, err := in.env.Tx.Pin(ctx); err != nil { // the session may ask for currval
+		return nil, err
+	}
 	// One long text is read faster than many short rows, here and there.
 	var lists, calls strings.Builder
 	for i, column := range in.fill {

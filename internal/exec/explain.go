@@ -76,7 +76,7 @@ func (x *explanation) whole(ctx context.Context, top *section) error {
 			s.add("Time", fmt.Sprintf("%.3f ms", float64(time.Since(started).Microseconds())/1000))
 		}
 		// The rows are fetched already; its plan is looked at, which must not carry out what it writes again.
-		if err := x.gatherPlan(ctx, s, g, x.options.Analyze && !g.Writes); err != nil {
+		if err := x.gatherPlan(ctx, s, g, x.options.Analyze && !g.Writes && g.Insert == nil && g.Reference == nil); err != nil {
 			return err
 		}
 		if !x.options.Analyze {
@@ -110,7 +110,7 @@ func (x *explanation) rootPlan(ctx context.Context, top *section) error {
 		}
 		at := place{explain: true}
 		node := catalog.CoordinatorGroup
-		if c := x.snapshot.Colocations[op.Colocation]; c != nil && len(c.Groups) > 0 && !op.Reference {
+		if c := x.snapshot.Colocations[op.Colocation]; c != nil && len(c.Groups) > 0 {
 			at.groups, node = c.Groups[:1], c.Groups[0].GroupID
 			top.add("Task Count", "one per shard group that gets rows")
 		}
@@ -118,7 +118,7 @@ func (x *explanation) rootPlan(ctx context.Context, top *section) error {
 	case *plan.ReferenceWrite:
 		top.add("Task Count", strconv.Itoa(max(len(x.snapshot.ActivePrimaries()), 1)))
 		if x.options.Analyze {
-			tag, err := x.referenceWrite(ctx, op, rowFunc(func([]byte) error { return nil }))
+			tag, err := x.referenceWrite(ctx, op, x.rootFormats(nil), rowFunc(func([]byte) error { return nil }))
 			if err != nil {
 				return err
 			}

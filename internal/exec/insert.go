@@ -2,7 +2,6 @@ package exec
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/plan"
@@ -251,29 +250,4 @@ func (x *execution) draw(ctx context.Context, op *plan.InsertValues) error {
 		x.sequences[name] = values
 	}
 	return nil
-}
-
-// nextvals draws n values from a sequence of the coordinator, in the session, so that currval and lastval know them.
-func (x *execution) nextvals(ctx context.Context, name string, n int) ([]string, error) {
-	c, release, err := x.env.Tx.Borrow(ctx, catalog.CoordinatorGroup)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	call := "pg_catalog.nextval(" + sql.QuoteLiteral(name) + ")"
-	if n > 1 {
-		call += " FROM pg_catalog.generate_series(1, " + strconv.Itoa(n) + ")"
-	}
-	results, err := c.Exec(ctx, "SELECT "+call)
-	if err != nil {
-		return nil, err
-	}
-	if len(results) != 1 || len(results[0].Rows) != n {
-		return nil, sql.Errorf("XX000", "drawing %d values from sequence %s failed", n, name)
-	}
-	values := make([]string, n)
-	for i, row := range results[0].Rows {
-		values[i] = string(row[0])
-	}
-	return values, nil
 }

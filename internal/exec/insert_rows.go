@@ -9,12 +9,9 @@ import (
 	"github.com/trunkline/trunkline/internal/sql"
 )
 
-// insertRows sends the rows of the last subplan to their shards, or to every node of a reference table.
+// insertRows sends the rows of the last subplan to their shards.
 func (x *execution) insertRows(ctx context.Context, op *plan.InsertRows, f *form, out RowWriter) (string, error) {
 	all := x.results[op.From]
-	if op.Reference {
-		return x.everywhere(ctx, op.SQL, all.Rows.Len(), out)
-	}
 	c := x.snapshot.Colocations[op.Colocation]
 	if c == nil {
 		return "", sql.Errorf("XX000", "colocation group %d does not exist", op.Colocation)

@@ -20,10 +20,10 @@ type Prepared struct {
 	// Row is the RowDescription message with all formats text, nil if the statement returns no rows.
 	Row []byte
 
-	oids     []*oids        // of Fields; nil if there are none
-	subplans []Intermediate // names and types only
-	stored   *Intermediate  // of plan.ReferenceWrite.CopyRows: the rows that the coordinator stored
-	emptyTag string         // the command tag of a statement that does nothing
+	oids     []*oids                                // of Fields; nil if there are none
+	subplans []Intermediate                         // names and types only
+	stored   map[*plan.ReferenceWrite]*Intermediate // of those with CopyRows: the rows that the coordinator stored
+	emptyTag string                                 // the command tag of a statement that does nothing
 }
 
 // Describe asks a node, normally the coordinator, for the types of a statement's parameters and results. declared are the
@@ -92,7 +92,12 @@ func Prepare(ctx context.Context, c *backend.Conn, snapshot *catalog.Snapshot, p
 	r := renderer{plan: p, bind: &full, snapshot: snapshot}
 	for i := range p.Subplans {
 		g := &p.Subplans[i]
-		im, err := r.describe(ctx, c, g.SQL, prepared.Params)
+		im := &Intermediate{}
+		if g.Reference != nil {
+			im, err = r.describeReference(ctx, c, g.Reference, prepared)
+		} else {
+			im, err = r.describe(ctx, c, g.SQL, prepared.Params)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -111,11 +116,29 @@ func Prepare(ctx context.Context, c *backend.Conn, snapshot *catalog.Snapshot, p
 		prepared.subplans = append(prepared.subplans, *im)
 	}
 	if w, ok := p.Root.(*plan.ReferenceWrite); ok && w.CopyRows {
-		if prepared.stored, err = r.describe(ctx, c, w.SQL, prepared.Params); err != nil {
+		if _, err := r.describeReference(ctx, c, w, prepared); err != nil {
 			return nil, err
 		}
 	}
 	return prepared, nil
+}
+
+// describeReference asks for the columns that a write to a reference table returns, and for those that the coordinator stores.
+func (r *renderer) describeReference(ctx context.Context, c *backend.Conn, w *plan.ReferenceWrite, prepared *Prepared) (*Intermediate, error) {
+	im, err := r.describe(ctx, c, w.SQL, prepared.Params)
+	if err != nil || !w.CopyRows {
+		return im, err
+	}
+	if prepared.stored == nil {
+		prepared.stored = map[*plan.ReferenceWrite]*Intermediate{}
+	}
+	prepared.stored[w] = im
+	if w.Returning == nil {
+		return &Intermediate{}, nil
+	}
+	r.results = append(r.results, im)
+	defer func() { r.results = r.results[:len(r.results)-1] }()
+	return r.describe(ctx, c, w.Returning, prepared.Params)
 }
 
 // describe asks for the columns of a template, over the shells of its tables.

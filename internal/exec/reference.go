@@ -2,6 +2,7 @@ package exec
 
 import (
 	"context"
+	"slices"
 
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/plan"
@@ -9,16 +10,16 @@ import (
 )
 
 // referenceWrite runs a statement on every copy of a reference table.
-func (x *execution) referenceWrite(ctx context.Context, op *plan.ReferenceWrite, out RowWriter) (string, error) {
+func (x *execution) referenceWrite(ctx context.Context, op *plan.ReferenceWrite, f *form, out RowWriter) (string, error) {
 	if !op.CopyRows {
-		return x.everywhere(ctx, op.SQL, -1, out)
+		return x.everywhere(ctx, op.SQL, f, out)
 	}
 	var tag string
 	err := x.env.Tx.RunAtomically(ctx, func() error {
 		if err := announceReference(ctx, x.env); err != nil {
 			return err
 		}
-		stored := *x.prepared.stored
+		stored := *x.prepared.stored[op]
 		stored.Rows = NewSpool(0)
 		defer stored.Rows.Close()
 		var err error
@@ -26,11 +27,11 @@ func (x *execution) referenceWrite(ctx context.Context, op *plan.ReferenceWrite,
 		if err != nil {
 			return err
 		}
-		for len(x.results) < len(x.plan.Subplans) {
-			x.results = append(x.results, nil)
-		}
-		x.results = append(x.results, &stored)
-		defer func() { x.results = x.results[:len(x.results)-1] }()
+		// As a subplan it has a slot already, in which its RETURNING rows are being kept.
+		own := x.results
+		defer func() { x.results = own }()
+		x.results = append(slices.Clone(own[:op.Slot]), &stored)
+		stored.index = op.Slot
 		if stored.Rows.Len() > 0 {
 			if _, err := x.onOthers(ctx, op.Rows, stored.Rows.Len()); err != nil {
 				return err
@@ -39,7 +40,7 @@ func (x *execution) referenceWrite(ctx context.Context, op *plan.ReferenceWrite,
 		if op.Returning == nil {
 			return nil
 		}
-		_, err = x.single(ctx, catalog.CoordinatorGroup, op.Returning, place{}, x.rootFormats(nil), false, out)
+		_, err = x.single(ctx, catalog.CoordinatorGroup, op.Returning, place{}, f, false, out)
 		return err
 	})
 	return tag, err
@@ -47,9 +48,8 @@ func (x *execution) referenceWrite(ctx context.Context, op *plan.ReferenceWrite,
 
 // everywhere runs a template on the coordinator, whose rows go to the client, and then on all other nodes at once. The
 // coordinator goes first, so that two such statements meet there and do not wait for each other in a circle. Each node must
-// change as many rows as the coordinator; rows is that number if it is known before, else -1.
-func (x *execution) everywhere(ctx context.Context, t plan.Template, rows int64, out RowWriter) (string, error) {
-	f := x.rootFormats(nil)
+// change as many rows as the coordinator.
+func (x *execution) everywhere(ctx context.Context, t plan.Template, f *form, out RowWriter) (string, error) {
 	var tag string
 	err := x.env.Tx.RunAtomically(ctx, func() error {
 		err := announceReference(ctx, x.env)

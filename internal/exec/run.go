@@ -32,6 +32,11 @@ type Env struct {
 	Plain           *backend.Settings
 	ForeignEncoding bool // client_encoding is not the database's: only ASCII can be hashed here
 
+	Sequences *Sequences // shared by all sessions
+	Drawn     Drawn      // what the session has had from them
+	// Settle has Sequences give back what is not used, before a statement that draws or looks by itself.
+	Settle func(ctx context.Context)
+
 	// Call carries out a function of the gateway's own (create_distributed_table, …).
 	Call func(ctx context.Context, name string, args json.RawMessage) (CallResult, error)
 	// Facts brings what the named functions and views need to know of other nodes to the coordinator's connection.
@@ -159,7 +164,7 @@ func (x *execution) root(ctx context.Context, out RowWriter) (string, error) {
 		}
 		return tag, err
 	case *plan.ReferenceWrite:
-		return x.referenceWrite(ctx, op, out)
+		return x.referenceWrite(ctx, op, x.rootFormats(nil), out)
 	case *plan.Empty:
 		return x.prepared.emptyTag, nil
 	case *plan.ClusterCall:
@@ -225,9 +230,12 @@ func (x *execution) subplan(ctx context.Context, i int) error {
 		return im.Rows.Add(raw)
 	})
 	var err error
-	if g.Insert != nil {
+	switch {
+	case g.Insert != nil:
 		_, err = x.insertRows(ctx, g.Insert, f, keep)
-	} else {
+	case g.Reference != nil:
+		_, err = x.referenceWrite(ctx, g.Reference, f, keep)
+	default:
 		_, err = x.gather(ctx, g, f, keep)
 	}
 	return err

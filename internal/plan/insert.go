@@ -48,7 +48,6 @@ type insertion struct {
 	columns []int             // of the table, in the order of the source's columns
 	filled  []int             // columns that are added to the source: their sequence or default must be drawn here
 	rows    [][]*sql.Node     // of VALUES
-	parts   bool              // some columns are given by their fields or elements
 }
 
 func errParts(column string) error {
@@ -90,11 +89,8 @@ func (i *insertion) prepare() error {
 			i.table = nil // its columns take the source's as they are
 			return nil
 		}
-		if len(target.Indirection) > 0 {
-			i.parts = true
-			if i.distributed() && n == i.table.DistColumn {
-				return errParts(target.Name)
-			}
+		if len(target.Indirection) > 0 && i.distributed() && n == i.table.DistColumn {
+			return errParts(target.Name)
 		}
 		i.columns = append(i.columns, n)
 	}
@@ -130,11 +126,10 @@ func (i *insertion) prepare() error {
 	if i.table.Kind == catalog.Local {
 		return nil
 	}
-	overriding := i.stmt.Override.String() == "OVERRIDING_USER_VALUE"
+	if i.stmt.Override.String() == "OVERRIDING_USER_VALUE" && i.distributed() {
+		i.leaveOutIdentities(given)
+	}
 	for n, c := range i.table.Columns {
-		if c.Sequence != nil && overriding && given[n] && c.Identity != 0 {
-			return sql.Unsupported("OVERRIDING USER VALUE is not supported on distributed tables", "", "Leave the identity column out of the INSERT.")
-		}
 		if given[n] || c.Generated {
 			continue
 		}
@@ -143,7 +138,51 @@ func (i *insertion) prepare() error {
 		}
 	}
 	i.stmt.Override = 1 // OVERRIDING_NOT_SET: shards have no identity columns
-	return nil
+	return i.refuseOwnDrawn()
+}
+
+// leaveOutIdentities takes the values that are given for identity columns out of the rows: OVERRIDING USER VALUE means that their
+// sequences fill them all the same.
+func (i *insertion) leaveOutIdentities(given map[int]bool) {
+	var kept []int // positions
+	for at, n := range i.columns {
+		if c := i.table.Columns[n]; c.Identity == 0 || c.Sequence == nil {
+			kept = append(kept, at)
+		} else {
+			delete(given, n)
+		}
+	}
+	if len(kept) == len(i.columns) {
+		return
+	}
+	i.p.rewritten = true
+	i.stmt.Cols = nil
+	columns := i.columns
+	i.columns = nil
+	for _, at := range kept {
+		i.columns = append(i.columns, columns[at])
+		i.stmt.Cols = append(i.stmt.Cols, sql.Target(i.table.Columns[columns[at]].Name, nil))
+	}
+	for r, row := range i.rows {
+		var values []*sql.Node
+		for _, at := range kept {
+			if at < len(row) {
+				values = append(values, row[at])
+			}
+		}
+		i.rows[r] = values
+	}
+	if i.rows == nil {
+		alias := &sql.Alias{Aliasname: "source"}
+		var targets []*sql.Node
+		for at := range columns {
+			alias.Colnames = append(alias.Colnames, sql.StringNodes("c"+itoa(at+1))...)
+		}
+		for _, at := range kept {
+			targets = append(targets, sql.Target("", sql.Column("source", "c"+itoa(at+1))))
+		}
+		i.stmt.SelectStmt = sql.SelectNode(sql.Select(targets, []*sql.Node{sql.Subquery(i.stmt.SelectStmt.GetSelectStmt(), alias, false)}, nil))
+	}
 }
 
 // isExcluded tells whether an expression is excluded.column. Every unique key has the distribution column, so where two rows meet

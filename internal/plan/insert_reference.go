@@ -30,6 +30,7 @@ func (p *planner) insertReference(insert *sql.InsertStmt, table *catalog.Relatio
 		return p.finish(&ReferenceWrite{SQL: t}, RungPushdown), nil
 	}
 	w := &ReferenceWrite{CopyRows: true}
+	p.plan.Sticky = p.plan.Sticky || p.fillsFromSequence(p.stmt.Tree)
 	returning := insert.ReturningList
 	insert.ReturningList = []*sql.Node{sql.Target("", sql.Star(""))}
 	var err error
@@ -37,6 +38,7 @@ func (p *planner) insertReference(insert *sql.InsertStmt, table *catalog.Relatio
 		return nil, err
 	}
 	index := len(p.plan.Subplans)
+	w.Slot = index
 	rows := sql.Clone(insert)
 	rows.ReturningList, rows.Cols, rows.WithClause = nil, nil, nil
 	rows.Override = 1
@@ -104,15 +106,9 @@ func (p *planner) differsByNode(insert *sql.InsertStmt, table *catalog.Relation)
 	for _, item := range insert.Cols {
 		given[item.GetResTarget().GetName()] = true
 	}
-	hasDefault := false
-	sql.Walk(insert, func(m proto.Message) bool {
-		if n, ok := m.(*sql.Node); ok && n.GetSetToDefault() != nil {
-			hasDefault = true
-		}
-		return !hasDefault
-	})
+	defaults := hasDefault(insert)
 	for _, c := range table.Columns {
-		if given[c.Name] && !hasDefault {
+		if given[c.Name] && !defaults {
 			continue
 		}
 		if c.Sequence != nil || c.Volatile || strings.ContainsAny(c.Default, "(") || strings.Contains(c.Default, "CURRENT_") || strings.Contains(c.Default, "LOCAL") {
@@ -120,4 +116,16 @@ func (p *planner) differsByNode(insert *sql.InsertStmt, table *catalog.Relation)
 		}
 	}
 	return false
+}
+
+// hasDefault tells whether a statement says DEFAULT anywhere.
+func hasDefault(tree proto.Message) bool {
+	found := false
+	sql.Walk(tree, func(m proto.Message) bool {
+		if n, ok := m.(*sql.Node); ok && n.GetSetToDefault() != nil {
+			found = true
+		}
+		return !found
+	})
+	return found
 }

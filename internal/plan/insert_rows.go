@@ -19,9 +19,6 @@ func (i *insertion) query() (*Plan, error) {
 	}
 	if i.table != nil {
 		source = i.withFilled(source)
-		if i.parts && i.table.Kind != catalog.Local {
-			return nil, errParts(i.stmt.Cols[0].GetResTarget().Name)
-		}
 	}
 	p.rewritten = true
 	if p.blockReads(source) {
@@ -40,13 +37,19 @@ func (i *insertion) query() (*Plan, error) {
 	if i.table == nil {
 		targets = []*sql.Node{sql.Target("", sql.Star("rows"))}
 	} else {
+		given := i.stmt.Cols
 		i.stmt.Cols = nil
 		for at, n := range all {
 			column := i.table.Columns[n]
 			name := "c" + itoa(at+1)
 			alias.Colnames = append(alias.Colnames, sql.StringNodes(name)...)
-			i.stmt.Cols = append(i.stmt.Cols, sql.Target(column.Name, nil))
 			expr := sql.Column("rows", name)
+			if i.isPart(given, at) {
+				i.stmt.Cols = append(i.stmt.Cols, given[at])
+				targets = append(targets, sql.Target("", expr))
+				continue
+			}
+			i.stmt.Cols = append(i.stmt.Cols, sql.Target(column.Name, nil))
 			targets = append(targets, sql.Target("", p.columnCast(expr, column)))
 		}
 		read.GetRangeVar().Alias = alias
@@ -74,6 +77,11 @@ func (i *insertion) query() (*Plan, error) {
 	return p.finish(plan, RungRecursive), nil
 }
 
+// isPart tells whether a column of the source is for a field or an element of the table's column only.
+func (i *insertion) isPart(given []*sql.Node, at int) bool {
+	return at < len(given) && len(given[at].GetResTarget().Indirection) > 0
+}
+
 // rowsAsQuery turns VALUES into a query that evaluates each value once, as its column's type.
 func (i *insertion) rowsAsQuery() *sql.SelectStmt {
 	values := sql.Select(nil, nil, nil)
@@ -81,13 +89,13 @@ func (i *insertion) rowsAsQuery() *sql.SelectStmt {
 		var items []*sql.Node
 		for at, e := range row {
 			var column *catalog.Column
-			if i.table != nil && at < len(i.columns) {
+			if i.table != nil && at < len(i.columns) && !i.isPart(i.stmt.Cols, at) {
 				column = &i.table.Columns[i.columns[at]]
 			}
 			e = sql.Clone(e)
 			if column != nil {
 				if e.GetSetToDefault() != nil {
-					e = defaultExpr(*column)
+					e = i.p.defaultExpr(*column)
 				}
 				e = i.p.columnCast(e, *column)
 			}
@@ -108,9 +116,10 @@ func (i *insertion) rowsAsQuery() *sql.SelectStmt {
 	return values
 }
 
-// defaultExpr is a column's default as an expression for the coordinator.
-func defaultExpr(c catalog.Column) *sql.Node {
+// defaultExpr is a column's default as an expression for the coordinator. What it draws from a sequence there, the session must know.
+func (p *planner) defaultExpr(c catalog.Column) *sql.Node {
 	if c.Sequence != nil {
+		p.plan.Sticky = true
 		return sql.Call([]string{"pg_catalog", "nextval"}, sql.Cast(sql.Text(sequenceName(c)), "pg_catalog", "regclass"))
 	}
 	if c.Default != "" {
@@ -139,7 +148,7 @@ func (i *insertion) withFilled(source *sql.SelectStmt) *sql.SelectStmt {
 	}
 	for _, n := range i.filled {
 		column := i.table.Columns[n]
-		targets = append(targets, sql.Target(column.Name, defaultExpr(column)))
+		targets = append(targets, sql.Target(column.Name, i.p.defaultExpr(column)))
 	}
 	return sql.Select(targets, from, nil)
 }

@@ -23,27 +23,19 @@ func modifyingWith(sel *sql.SelectStmt) bool {
 	return found
 }
 
-// refuseReplicatedWith refuses WITH queries that change a reference table: they would change one copy of it only.
-func (p *planner) refuseReplicatedWith(tree *sql.Node) error {
-	var failed error
+// replicatedWith tells whether a WITH query changes a reference table, and so must run on all nodes.
+func (p *planner) replicatedWith(tree *sql.Node) bool {
+	found := false
 	sql.Walk(tree, func(m proto.Message) bool {
-		n, ok := m.(*sql.Node)
-		if !ok || n.GetCommonTableExpr() == nil {
-			return failed == nil
-		}
-		def := n.GetCommonTableExpr()
-		target := writtenTable(def.Ctequery)
-		if merge := def.Ctequery.GetMergeStmt(); merge != nil {
-			target = merge.Relation
-		}
-		if target != nil {
-			if table := p.target(target); table != nil && table.Kind == catalog.Reference {
-				failed = errModifyingWith(def.Ctename, "changes reference table "+sql.QuoteIdentifier(table.Name))
+		if n, ok := m.(*sql.Node); ok && n.GetCommonTableExpr() != nil {
+			if target := writtenTable(n.GetCommonTableExpr().Ctequery); target != nil {
+				table := p.target(target)
+				found = found || table != nil && table.Kind == catalog.Reference
 			}
 		}
-		return failed == nil
+		return !found
 	})
-	return failed
+	return found
 }
 
 // runWriteFirst plans a data-modifying WITH query as a part that runs before the rest of its statement; what it returns becomes an
@@ -106,8 +98,10 @@ func (p *planner) writeFirst(def *sql.CommonTableExpr) (Gather, error) {
 		return Gather{SQL: root.SQL, Insert: root, Pruning: Pruning{Any: true}}, nil
 	case *Coordinator:
 		return Gather{SQL: root.SQL, Coordinator: true, Writes: true}, nil
+	case *ReferenceWrite:
+		return Gather{SQL: root.SQL, Reference: root, Pruning: Pruning{Any: true}}, nil
 	}
-	return Gather{}, errModifyingWith(def.Ctename, "changes a reference table")
+	return Gather{}, errModifyingWith(def.Ctename, "changes data in a way that the planner does not take apart")
 }
 
 func clones(list []*sql.Node) []*sql.Node {

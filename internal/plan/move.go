@@ -109,7 +109,7 @@ func (p *planner) moveRows(update *sql.UpdateStmt, table *catalog.Relation) (*Pl
 		value := sql.Column(name, c.Name)
 		if e := set[c.Name]; e != nil {
 			if value = e; e.GetSetToDefault() != nil {
-				value = defaultExpr(c)
+				value = p.defaultExpr(c)
 			}
 		}
 		if n == table.DistColumn {

@@ -40,6 +40,8 @@ type Plan struct {
 	Checks        int        // this many trailing columns of the result are not the client's: they serve to raise errors only (views' check options)
 	ViewOwners    []string   // of views over tables with row-level security, whose policies hold for the owner: nobody else may run the plan
 	Sticky        bool       // it may leave session state on the coordinator's connection (temporary tables, prepared statements, currval, …): the connection must stay with the session
+	Sequences     bool       // it uses sequences by itself (nextval, setval, currval, reading one): what the gateway has drawn ahead is given back first
+	AsksDrawn     bool       // it asks for the session's last values of sequences (currval, lastval)
 	Facts         []string   // the views and functions of schema trunkline it reads that need facts from other nodes first (citus_table_size, …)
 	FixedLiterals []int      // literals of the text that shaped this plan: another text may share the plan only if these are equal
 	Estimated     []uint32   // the tables whose estimated sizes decided between right plans, by OID
@@ -71,14 +73,15 @@ type Gather struct {
 	Merge       []MergeKey // each task's rows arrive sorted by these
 	Limit       *Value     // at most this many rows go on, after Offset; nil for all
 	Offset      *Value
-	Hidden      int         // this many trailing columns serve Merge only and are cut off
-	Coordinator bool        // a subplan that runs once on the coordinator instead of on shards
-	Writes      bool        // an UPDATE or DELETE or INSERT … SELECT per shard: affected row counts are added up
-	Insert      *InsertRows // of a subplan: it is an INSERT of an earlier one's rows, whose RETURNING rows it gives; SQL is the same statement
-	Ship        *Ship       // of a subplan: where each of its rows goes; nil for all of them to whoever reads them
-	Columns     []string    // of a subplan: its columns' names
-	Collations  []string    // of a subplan: its columns' collations as SQL, "" for a type's own; nil if all are
-	Reason      string      // of a subplan: why it exists, for EXPLAIN
+	Hidden      int             // this many trailing columns serve Merge only and are cut off
+	Coordinator bool            // a subplan that runs once on the coordinator instead of on shards
+	Writes      bool            // an UPDATE or DELETE or INSERT … SELECT per shard: affected row counts are added up
+	Insert      *InsertRows     // of a subplan: it is an INSERT of an earlier one's rows, whose RETURNING rows it gives; SQL is the same statement
+	Reference   *ReferenceWrite // of a subplan: it writes a reference table, and gives the rows of its RETURNING; SQL is the same statement
+	Ship        *Ship           // of a subplan: where each of its rows goes; nil for all of them to whoever reads them
+	Columns     []string        // of a subplan: its columns' names
+	Collations  []string        // of a subplan: its columns' collations as SQL, "" for a type's own; nil if all are
+	Reason      string          // of a subplan: why it exists, for EXPLAIN
 }
 
 // InsertValues routes each row of an INSERT … VALUES to its shard. Rows of one shard group travel as one statement:
@@ -95,7 +98,7 @@ type InsertRow struct {
 	SQL Template // "(…)", with Sequence slots where the row leaves a serial or identity column to its sequence
 }
 
-// InsertRows routes the rows of an intermediate result (Subplans' last) to shards by a column of it, or sends them to every node:
+// InsertRows routes the rows of an intermediate result (Subplans' last) to shards by a column of it:
 // INSERT … SELECT. SQL reads the routed part of the rows through the Intermediate slot of index From.
 type InsertRows struct {
 	Moves      bool // the rows were deleted elsewhere by an UPDATE of the distribution column: the client is told of an UPDATE
@@ -103,7 +106,6 @@ type InsertRows struct {
 	From       int
 	KeyColumn  int // column of the intermediate result that holds the distribution value, or NoKey
 	Colocation int32
-	Reference  bool
 }
 
 // ReferenceWrite runs one statement on every node that has the reference table. The coordinator's answer goes to the client.
@@ -111,8 +113,9 @@ type ReferenceWrite struct {
 	SQL Template
 	// CopyRows: the statement is an INSERT whose rows depend on where it runs (volatile expressions, sequences). It runs on the
 	// coordinator only, with RETURNING of all columns added; the rows it returns are then inserted on the other nodes by Rows,
-	// through Intermediate slot len(Subplans). UserColumns says which of the returned columns make up the client's own RETURNING.
+	// through Intermediate slot Slot: the one after those of the plan's subplans, or its own as a subplan.
 	CopyRows  bool
+	Slot      int
 	Rows      Template
 	Returning Template // the client's own RETURNING list evaluated over the rows on the coordinator, nil if it has none
 }

@@ -37,8 +37,8 @@ func (p *planner) prepareTree(tree *sql.Node) (reads, error) {
 	if name := p.callsReader(tree); name != "" {
 		return kind, errReader(name)
 	}
-	if err := p.refuseReplicatedWith(tree); err != nil {
-		return kind, err
+	if p.replicatedWith(tree) {
+		kind = readsShards
 	}
 	p.whole = sql.Clone(tree)
 	return kind, nil

@@ -15,11 +15,15 @@ func (p *planner) statement() (*Plan, error) {
 	if len(p.literals) > 0 {
 		p.modifiers = p.modifierLiterals(tree)
 	}
+	p.noteSequences(tree)
 	if !p.concerns(tree) {
 		return p.passThrough(tree)
 	}
 	p.stmt.Tree = sql.Clone(tree) // planning marks and moves nodes; the caller's tree is its own
 	tree = p.stmt.Tree
+	if kind := tree; kind.GetSelectStmt() != nil || kind.GetMergeStmt() != nil || kind.GetCreateTableAsStmt() != nil || writtenTable(kind) != nil {
+		p.askDrawn(tree)
+	}
 	if err := p.throughViews(tree); err != nil {
 		return nil, err
 	}
@@ -67,6 +71,7 @@ func (p *planner) concerns(tree *sql.Node) bool {
 			if _, ours := catalog.Surface().Functions[names[len(names)-1]]; ours {
 				found = true
 			}
+			found = found || p.asksDrawn(names)
 			for _, f := range p.catalog.Functions[names[len(names)-1]] {
 				found = found || f.ReadsTables
 			}

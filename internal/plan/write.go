@@ -58,23 +58,33 @@ func (p *planner) changeStatement() (*Plan, error) {
 		return p.changeWith(table, relation)
 	}
 	if update != nil {
-		for _, item := range update.TargetList {
-			for _, c := range table.Columns {
-				if target := item.GetResTarget(); c.Name == target.Name && c.Sequence != nil && target.Val.GetSetToDefault() != nil {
-					return nil, sql.Unsupported("setting a serial or identity column to DEFAULT is not supported on distributed tables",
-						"Column "+sql.QuoteIdentifier(c.Name)+" takes its default from a sequence, which shards do not have.",
-						"Set it to a value of nextval() that you draw first.")
-				}
-			}
-		}
 		if !singleShard(table) {
 			p.dropUnchangedKey(update, table)
 			if setsColumn(update, table.Columns[table.DistColumn].Name) {
 				return p.moveRows(update, table)
 			}
 		}
+		if drawsDefault(update, table) {
+			q := changeQueryOf(p.stmt.Tree, relation)
+			if err := q.withoutWith(p); err != nil {
+				return nil, err
+			}
+			return p.changeByRow(table, q, "the next values of a sequence")
+		}
 	}
 	return p.changeShards(table, relation)
+}
+
+// drawsDefault tells whether an UPDATE sets a column to a default that differs from row to row.
+func drawsDefault(update *sql.UpdateStmt, table *catalog.Relation) bool {
+	for _, item := range update.TargetList {
+		for _, c := range table.Columns {
+			if t := item.GetResTarget(); c.Name == t.Name && t.Val.GetSetToDefault() != nil && (c.Sequence != nil || c.Volatile && table.Kind == catalog.Reference) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // changeQuery is the query whose rows an UPDATE or DELETE changes. It shares the statement's nodes, so that running parts of it
@@ -181,7 +191,7 @@ func (p *planner) changeShards(table *catalog.Relation, relation *sql.RangeVar) 
 		}
 		p.why("pushdown", blocked.reason)
 		if blocked.rel == nil && blocked.link == nil && blocked.join == nil && blocked.moving == nil {
-			return nil, sql.Unsupported("the statement cannot be distributed", "It needs "+blocked.reason+".", "")
+			return p.changeByRow(table, q, blocked.reason)
 		}
 		if err := p.runFirst(b, blocked); err != nil {
 			return nil, err
@@ -251,10 +261,8 @@ func (p *planner) changeWith(table *catalog.Relation, relation *sql.RangeVar) (*
 		}
 		return p.finish(&Coordinator{SQL: t}, RungRecursive), nil
 	}
-	if p.volatileBelow(p.stmt.Tree) {
-		return nil, sql.Unsupported("volatile functions in writes to reference tables are not supported",
-			"Each node would compute values of its own for its copy of "+sql.QuoteIdentifier(table.Name)+".",
-			"Compute the value first and pass it as a constant or parameter.")
+	if p.volatileBelow(p.stmt.Tree) || q.update != nil && drawsDefault(q.update, table) {
+		return p.changeByRow(table, q, "values that each node would compute for itself")
 	}
 	p.rewritten = true
 	t, err := p.template(p.stmt.Tree)

@@ -34,6 +34,12 @@ func (s *session) dispatch(ctx context.Context, e *entry, bind *exec.Bind, out e
 			return s.cursorSQL(ctx, e, bind, out)
 		}
 	}
+	s.settleBefore(ctx, e)
+	if drawn := s.env.Drawn.Setting(); e.plan.AsksDrawn && drawn != "" {
+		own := s.tx.Settings()
+		s.tx.SetSettings(own.With("trunkline.drawn", drawn))
+		defer s.tx.SetSettings(own)
+	}
 	if _, ok := e.plan.Root.(*plan.Utility); ok {
 		return s.utility(ctx, e, bind, out)
 	}
@@ -54,6 +60,13 @@ func (s *session) dispatch(ctx context.Context, e *entry, bind *exec.Bind, out e
 		tag, err = s.attempt(ctx, again, bind, out)
 	}
 	return tag, err
+}
+
+// settleBefore has values of sequences given back that were drawn ahead, if a statement may use sequences by itself.
+func (s *session) settleBefore(ctx context.Context, e *entry) {
+	if e.kind == kindDefinition || e.plan.Sticky || e.plan.Sequences {
+		s.server.settle(ctx)
+	}
 }
 
 // attempt runs a plan once.

@@ -67,6 +67,7 @@ func (s *session) coordinatorFor(ctx context.Context, e *entry) (*backend.Conn, 
 	if database := needsDatabaseAlone(e.stmt); database != "" {
 		s.server.pools.CloseIdleTo(database)
 	}
+	s.settleBefore(ctx, e)
 	if len(e.plan.Facts) > 0 {
 		if err := s.facts(ctx, e.plan.Facts); err != nil {
 			return nil, nil, err

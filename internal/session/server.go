@@ -62,6 +62,7 @@ type Server struct {
 	holders     chan struct{} // see exec.Env
 	statistics  statistics
 	running     context.Context // until the server closes
+	sequences   *exec.Sequences
 	stop        context.CancelFunc
 	background  sync.WaitGroup
 
@@ -96,7 +97,7 @@ func NewServer(ctx context.Context, config Config) (*Server, error) {
 	if options.ApplicationName == "" {
 		options.ApplicationName = "trunkline"
 	}
-	s := &Server{config: config, log: config.Log, coordinator: address, admin: admin, hashes: exec.NewHashes(), holders: make(chan struct{}, max(1, config.PoolSize/4)), sessions: map[uint32]*session{}}
+	s := &Server{config: config, log: config.Log, coordinator: address, admin: admin, hashes: exec.NewHashes(), sequences: exec.NewSequences(), holders: make(chan struct{}, max(1, config.PoolSize/4)), sessions: map[uint32]*session{}}
 	if s.plans, err = newPlanCache(config.PlanCache); err != nil {
 		return nil, err
 	}
@@ -133,6 +134,7 @@ func NewServer(ctx context.Context, config Config) (*Server, error) {
 		s.manager.Run(s.running, s.nodes, func() time.Duration { return config.RecoverInterval })
 	})
 	s.background.Go(func() { s.watchClients(s.running) })
+	s.background.Go(func() { s.sequences.Run(s.running, s.ownCoordinator) })
 	s.background.Go(func() { s.manager.WatchDeadlocks(s.running, s.nodes) })
 	runner := jobs.New(jobs.Config{Connect: connect, Execute: s.execute, Poll: config.JobPoll, Log: config.Log})
 	s.background.Go(func() { runner.Run(s.running) })
@@ -274,13 +276,25 @@ func (s *Server) cancel(pid uint32, secret []byte) {
 	}
 }
 
+// ownCoordinator lends a connection to the coordinator as the gateway's own user.
+func (s *Server) ownCoordinator(ctx context.Context) (*backend.Conn, func(), error) {
+	conn, err := s.adminPools.Acquire(ctx, s.coordinator, s.admin)
+	if err != nil {
+		return nil, nil, err
+	}
+	return conn, func() { s.adminPools.Release(conn) }, nil
+}
+
+// settle gives values of sequences back that were drawn ahead, before a statement uses sequences by itself.
+func (s *Server) settle(ctx context.Context) { s.sequences.Settle(ctx, s.ownCoordinator) }
+
 // verifier reads a user's password verifier from the coordinator.
 func (s *Server) verifier(ctx context.Context, user, _ string) (string, error) {
-	conn, err := s.adminPools.Acquire(ctx, s.coordinator, s.admin)
+	conn, release, err := s.ownCoordinator(ctx)
 	if err != nil {
 		return "", err
 	}
-	defer s.adminPools.Release(conn)
+	defer release()
 	result, err := conn.Query(ctx, "SELECT rolpassword FROM pg_catalog.pg_authid WHERE rolname = $1 AND rolcanlogin AND (rolvaliduntil IS NULL OR rolvaliduntil > now())", []byte(user))
 	if err != nil || len(result.Rows) == 0 {
 		return "", err

@@ -78,7 +78,7 @@ func (s *session) welcome(ctx context.Context) error {
 	s.statements, s.portals = map[string]*prepared{}, map[string]*portal{}
 	s.rows.session = s
 	s.catalog.foreign = identity.Database != s.server.admin.Database
-	s.env = exec.Env{Tx: s.tx, Hashes: s.server.hashes, Holders: s.server.holders, Call: s.call, Facts: s.facts}
+	s.env = exec.Env{Tx: s.tx, Hashes: s.server.hashes, Holders: s.server.holders, Sequences: s.server.sequences, Settle: s.server.settle, Call: s.call, Facts: s.facts}
 	s.renew(ctx)
 	if err := s.settings.start(s, startup.Settings); err != nil {
 		return err

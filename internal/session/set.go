@@ -7,6 +7,7 @@ import (
 
 	"github.com/trunkline/trunkline/internal/backend"
 	"github.com/trunkline/trunkline/internal/catalog"
+	"github.com/trunkline/trunkline/internal/exec"
 	"github.com/trunkline/trunkline/internal/sql"
 	"google.golang.org/protobuf/proto"
 )
@@ -223,6 +224,9 @@ func setConfigCalls(text string) (names []string, forBlock bool, err error) {
 // discard runs DISCARD.
 func (s *session) discard(ctx context.Context, e *entry) (string, error) {
 	n := e.stmt.Tree.GetDiscardStmt()
+	if target := n.Target.String(); target == "DISCARD_ALL" && !s.tx.InBlock() || target == "DISCARD_SEQUENCES" {
+		s.env.Drawn = exec.Drawn{}
+	}
 	if n.Target.String() != "DISCARD_ALL" {
 		if s.tx.Pinned() == nil {
 			return strings.ToUpper(strings.TrimSuffix(strings.Join(strings.Fields(e.text), " "), ";")), nil

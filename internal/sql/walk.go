@@ -247,6 +247,12 @@ func ScalarSubquery(sel *SelectStmt) *Node {
 	return &Node{Node: &pg.Node_SubLink{SubLink: &SubLink{SubLinkType: SublinkExpr, Subselect: SelectNode(sel), Location: -1}}}
 }
 
+// ForUpdate makes FOR UPDATE OF a FROM item.
+func ForUpdate(alias string) *Node {
+	return &Node{Node: &pg.Node_LockingClause{LockingClause: &pg.LockingClause{LockedRels: []*Node{Table("", alias, "")},
+		Strength: pg.LockClauseStrength_LCS_FORUPDATE, WaitPolicy: pg.LockWaitPolicy_LockWaitBlock}}}
+}
+
 // RowNumber makes row_number() OVER ().
 func RowNumber() *Node {
 	call := Call([]string{"pg_catalog", "row_number"})

@@ -261,6 +261,20 @@ func (t *Tx) Borrow(ctx context.Context, groupID int32) (*backend.Conn, func(), 
 	return conn, release, nil
 }
 
+// Outside lends a pooled connection to a node that is no part of the open block. The session must have no connection of its own there.
+func (t *Tx) Outside(ctx context.Context, groupID int32) (*backend.Conn, func(), error) {
+	conn, err := t.acquire(ctx, groupID)
+	if err != nil {
+		return nil, nil, err
+	}
+	release := func() { t.manager.config.Pools.Release(conn) }
+	if err := conn.Apply(ctx, t.Settings(), false); err != nil {
+		release()
+		return nil, nil, err
+	}
+	return conn, release, nil
+}
+
 func nothing() {}
 
 // acquire takes a connection from the pool, or the session's own.
@@ -300,6 +314,9 @@ func (t *Tx) Pin(ctx context.Context) (*backend.Conn, error) {
 			t.pinned = conn
 		}
 		t.pinned.MarkDirty()
+		if _, err := t.pinned.Exec(ctx, "DISCARD SEQUENCES"); err != nil { // what others drew on it is not this session's
+			return nil, err
+		}
 	}
 	if t.begin != "" {
 		return t.Conn(ctx, coordinator)
@@ -356,6 +373,13 @@ func (t *Tx) Participants() []int32 {
 		groups[i] = p.group
 	}
 	return groups
+}
+
+// Joined tells whether a node has joined the open block.
+func (t *Tx) Joined(groupID int32) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.participant(groupID) != nil
 }
 
 func (t *Tx) participant(groupID int32) *participant {

@@ -284,3 +284,52 @@ $$ SELECT array(
      JOIN trunkline.shard_group g USING (shardgroupid)
      WHERE length(n.nspname) > 50 OR EXISTS (SELECT FROM pg_namespace p WHERE p.nspname || '_' || g.shardgroupid = n.nspname)
      UNION ALL SELECT oid FROM pg_namespace WHERE nspname ~ '^trunkline_(coming|gone)_[0-9]+_[0-9]+_[0-9]+$') $$;
+
+-- Takes the last values that were drawn from a sequence back, a number of them that follow used: unless it has moved beyond drawn
+-- meanwhile, or others have drawn in between. Tells whether it has. Nobody can draw while it looks; who has drawn in a transaction
+-- that is still open is not waited for.
+CREATE OR REPLACE FUNCTION trunkline_internal.give_back(sequence_name text, drawn bigint, used bigint, number int) RETURNS bool LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $$
+DECLARE
+  sequence regclass := to_regclass(sequence_name);
+  untouched bool := false;
+BEGIN
+  IF sequence IS NULL THEN
+    RETURN false;
+  END IF;
+  EXECUTE format('ALTER SEQUENCE %s OWNER TO %I', sequence, (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = sequence)); -- for its lock
+  EXECUTE format('SELECT is_called AND last_value = %s FROM %s', drawn, sequence) INTO untouched;
+  untouched := untouched AND drawn - used = number * (SELECT seqincrement FROM pg_sequence WHERE seqrelid = sequence);
+  IF untouched THEN
+    PERFORM setval(sequence, used);
+  END IF;
+  RETURN untouched;
+EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+  RETURN false;
+END $$;
+
+-- currval() and lastval() for a session of a gateway, which draws values for INSERT itself: before the session had a connection of its
+-- own to draw on. trunkline.drawn tells of them.
+CREATE OR REPLACE FUNCTION trunkline_internal.currval(sequence regclass) RETURNS bigint LANGUAGE plpgsql STRICT AS $$
+DECLARE drawn bigint;
+BEGIN
+  RETURN pg_catalog.currval(sequence);
+EXCEPTION WHEN object_not_in_prerequisite_state THEN
+  SELECT v.value INTO drawn FROM pg_catalog.jsonb_each_text(nullif(pg_catalog.current_setting('trunkline.drawn', true), '')::pg_catalog.jsonb -> 'values') v
+    WHERE pg_catalog.to_regclass(v.key) = sequence;
+  IF drawn IS NULL THEN
+    RAISE;
+  END IF;
+  RETURN drawn;
+END $$;
+
+CREATE OR REPLACE FUNCTION trunkline_internal.lastval() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE drawn pg_catalog.jsonb;
+BEGIN
+  RETURN pg_catalog.lastval();
+EXCEPTION WHEN object_not_in_prerequisite_state THEN
+  drawn := nullif(pg_catalog.current_setting('trunkline.drawn', true), '');
+  IF drawn IS NULL THEN
+    RAISE;
+  END IF;
+  RETURN (drawn -> 'values' ->> (drawn ->> 'last'))::bigint;
+END $$;

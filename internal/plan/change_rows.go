@@ -1,0 +1,112 @@
+package plan
+
+import (
+	"github.com/trunkline/trunkline/internal/catalog"
+	"github.com/trunkline/trunkline/internal/sql"
+)
+
+// changeByRow plans an UPDATE or DELETE that holds what only the coordinator may evaluate, or what the copies of a reference table
+// would each evaluate for themselves: its rows are found and locked first, together with the values that they are to get, and then
+// each is changed where it lies. A row of a shard is known by its ctid, one of a reference table by its primary key.
+func (p *planner) changeByRow(table *catalog.Relation, q *changeQuery, why string) (*Plan, error) {
+	refuse := func(reason string) (*Plan, error) {
+		return nil, sql.Unsupported("the statement cannot be distributed", "It needs "+why+", and "+reason+".", "Compute the values first.")
+	}
+	target := q.relation.GetRangeVar()
+	name := target.Relname
+	if target.Alias != nil {
+		name = target.Alias.Aliasname
+	}
+	identity := []string{"ctid"}
+	switch {
+	case table.Kind == catalog.Reference:
+		identity = nil
+		for _, n := range table.PrimaryKey {
+			identity = append(identity, table.Columns[n].Name)
+		}
+		if len(identity) == 0 {
+			return refuse("reference table " + sql.QuoteIdentifier(table.Name) + " has no primary key by which to know its rows on other nodes")
+		}
+	case table.RelKind == 'p' || table.Inherited:
+		return refuse("table " + sql.QuoteIdentifier(table.Name) + " has partitions")
+	}
+	returning := *returningListOf(p.stmt.Tree)
+	own := sql.Select(clones(returning), []*sql.Node{sql.TableNode(sql.Clone(target))}, nil)
+	if b, err := p.bindSelect(own, nil); err != nil || b.complex || len(b.sublinks) > 0 || p.anyNeedsCoordinator(b) {
+		return refuse("RETURNING asks for more than columns of the table")
+	}
+	find := sql.Select(nil, q.sel.FromClause, q.sel.WhereClause)
+	add := func(e *sql.Node) *sql.Node {
+		column := "new " + itoa(len(find.TargetList)+1)
+		find.TargetList = append(find.TargetList, sql.Target(column, e))
+		return sql.Column("new rows", column)
+	}
+	var same []*sql.Node
+	for _, column := range identity {
+		same = append(same, sql.Operator(sql.Column(name, column), "=", add(sql.Column(name, column))))
+	}
+	keyAt := NoKey
+	if table.Kind == catalog.Distributed && !singleShard(table) {
+		keyAt = len(find.TargetList)
+		add(sql.Column(name, table.Columns[table.DistColumn].Name))
+	}
+	if q.update != nil {
+		for _, item := range q.update.TargetList {
+			t := item.GetResTarget()
+			c := table.Columns[columnNamed(table, t.Name)]
+			e := t.Val
+			if from := e.GetMultiAssignRef(); from != nil {
+				row := from.Source.GetRowExpr().GetArgs()
+				if len(row) != int(from.Ncolumns) {
+					return refuse("it assigns several columns from one subquery")
+				}
+				e = row[from.Colno-1]
+			}
+			switch {
+			case e.GetSetToDefault() != nil && (c.Sequence != nil || c.Volatile):
+				e = p.defaultExpr(c)
+			case e.GetSetToDefault() != nil:
+				continue
+			}
+			if len(t.Indirection) == 0 {
+				e = p.columnCast(e, c)
+			}
+			t.Val = add(e)
+		}
+	}
+	find.LockingClause = []*sql.Node{sql.ForUpdate(name)}
+	index, err := p.subplan(find, "the rows to be changed, with "+why)
+	if err != nil {
+		return nil, err
+	}
+	read := sql.Table("", intermediateName(index), "new rows")
+	for _, item := range returning {
+		if names := sql.Strings(item.GetResTarget().Val.GetColumnRef().GetFields()); len(names) == 1 && names[0] == "*" {
+			item.GetResTarget().Val = sql.Star(name)
+		}
+	}
+	if q.update != nil {
+		q.update.FromClause, q.update.WhereClause = []*sql.Node{read}, sql.And(same...)
+	} else {
+		q.delete.UsingClause, q.delete.WhereClause = []*sql.Node{read}, sql.And(same...)
+	}
+	p.rewritten = true
+	t, err := p.template(p.stmt.Tree)
+	if err != nil {
+		return nil, err
+	}
+	if table.Kind == catalog.Reference {
+		return p.finish(&ReferenceWrite{SQL: t}, RungRecursive), nil
+	}
+	return p.finish(&InsertRows{SQL: t, From: index, KeyColumn: keyAt, Colocation: table.ColocationID}, RungRecursive), nil
+}
+
+// columnNamed gives the index of a column; PostgreSQL has checked that there is one, or will say that there is none.
+func columnNamed(table *catalog.Relation, name string) int {
+	for i, c := range table.Columns {
+		if c.Name == name {
+			return i
+		}
+	}
+	return 0
+}
