@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -233,4 +234,20 @@ func cutRow(raw []byte, n int) ([]byte, error) {
 	binary.BigEndian.PutUint16(raw[5:], uint16(keep))
 	binary.BigEndian.PutUint32(raw[1:], uint32(end-1))
 	return raw[:end], nil
+}
+
+// CutRow takes the last n values off a row. What is left aliases raw, which is changed.
+func CutRow(raw []byte, n int) (row []byte, values [][]byte, err error) {
+	all, err := splitRow(raw, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(all) < n {
+		return nil, nil, errShortRow
+	}
+	for _, v := range all[len(all)-n:] {
+		values = append(values, bytes.Clone(v))
+	}
+	row, err = cutRow(raw, n)
+	return row, values, err
 }

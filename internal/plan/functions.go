@@ -42,12 +42,16 @@ func (p *planner) overloads(names []string) []*catalog.Function {
 	return found
 }
 
+// latestTID is the function of schema trunkline_internal that finds the newest version of a row on its node.
+const latestTID = "latest_tid"
+
 // callNeedsCoordinator tells whether a function call must be evaluated on the coordinator, once, where PostgreSQL would.
 func (p *planner) callNeedsCoordinator(call *sql.FuncCall) bool {
 	names := sql.Strings(call.Funcname)
 	name := names[len(names)-1]
 	for _, f := range p.overloads(names) {
 		switch {
+		case f.Schema == "trunkline_internal" && name == latestTID:
 		case f.ReadsTables:
 			return true
 		case f.Schema == "pg_catalog":
@@ -79,6 +83,9 @@ func (p *planner) exprNeedsCoordinator(e proto.Message) bool {
 			return false
 		case n.GetFuncCall() != nil:
 			found = p.callNeedsCoordinator(n.GetFuncCall())
+			if names := sql.Strings(n.GetFuncCall().Funcname); names[len(names)-1] == latestTID {
+				return false // a tableoid in it is the shard's, on its node
+			}
 		case n.GetTypeCast() != nil:
 			found = oidAlias(n.GetTypeCast().TypeName) || p.rowType(n.GetTypeCast().TypeName)
 		case n.GetColumnRef() != nil:

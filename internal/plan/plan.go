@@ -157,6 +157,7 @@ const (
 	UtilityCopy                           // COPY that touches a distributed or reference table: exec
 	UtilityExplain                        // EXPLAIN of a distributed statement: exec
 	UtilityPrepare                        // SQL-level PREPARE, EXECUTE, DEALLOCATE: session
+	UtilityCurrentOf                      // UPDATE and DELETE … WHERE CURRENT OF a cursor: session
 	UtilityCursor                         // DECLARE, FETCH, MOVE, CLOSE over a distributed query: session
 )
 

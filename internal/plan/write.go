@@ -45,6 +45,12 @@ func (p *planner) changeStatement() (*Plan, error) {
 		relation = del.Relation
 		p.plan.ReturnsRows = len(del.ReturningList) > 0
 	}
+	if currentOf(p.stmt.Tree) != nil && !p.nested {
+		if table := p.target(relation); table != nil {
+			p.plan.Writes = true
+			return p.finish(&Utility{Kind: UtilityCurrentOf}, RungUtility), nil
+		}
+	}
 	table, kind, err := p.writeTarget(relation)
 	if err != nil {
 		return nil, err
@@ -73,6 +79,14 @@ func (p *planner) changeStatement() (*Plan, error) {
 		}
 	}
 	return p.changeShards(table, relation)
+}
+
+// currentOf gives the WHERE CURRENT OF of an UPDATE or DELETE, nil if it has none.
+func currentOf(tree *sql.Node) *sql.CurrentOfExpr {
+	if update := tree.GetUpdateStmt(); update != nil {
+		return update.WhereClause.GetCurrentOfExpr()
+	}
+	return tree.GetDeleteStmt().GetWhereClause().GetCurrentOfExpr()
 }
 
 // drawsDefault tells whether an UPDATE sets a column to a default that differs from row to row.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -25,6 +26,7 @@ type cursor struct {
 	formats  []int16 // of a portal's columns
 	position int64   // 0 before the first row, n at row n, Len()+1 after the last
 	depth    int     // how many savepoints of the block were set when it was declared
+	found    *found  // where the rows lie, of a cursor over one distributed table
 	failure  error   // what ended the query before its end; it is raised when a FETCH comes to it
 }
 
@@ -122,23 +124,32 @@ func (s *session) declare(ctx context.Context, e *entry, bound *exec.Bind) error
 	if err != nil {
 		return err
 	}
-	p := &prepared{text: text}
+	var declared []uint32
 	if e.prepared != nil {
-		p.declared = e.prepared.Params
+		declared = e.prepared.Params
 	}
-	if err := s.plan(ctx, p); err != nil {
+	p, where, err := s.planCursor(ctx, n.Query, text, declared)
+	if err != nil {
 		return err
 	}
+	text = p.text
 	if p.entry == nil || p.entry.prepared == nil {
 		return errEmpty
 	}
 	c := &cursor{
-		rows: exec.NewSpool(0), fields: p.entry.prepared.Fields, hold: hold, fresh: s.tx.InBlock(),
+		rows: exec.NewSpool(0), fields: p.entry.prepared.Fields, hold: hold, found: where, fresh: s.tx.InBlock(),
 		binary: n.Options&cursorBinary != 0, forward: n.Options&cursorNoScroll != 0, depth: len(s.settings.marks),
+	}
+	if where != nil {
+		c.fields = c.fields[:len(c.fields)-foundColumns]
 	}
 	bind := &exec.Bind{Text: text, Literals: p.literals, Params: bound.Params, ParamFormats: bound.ParamFormats}
 	if c.binary {
 		bind.ResultFormats = []int16{1}
+		if where != nil {
+			bind.ResultFormats = slices.Repeat([]int16{1}, len(p.entry.prepared.Fields))
+			clear(bind.ResultFormats[len(c.fields):])
+		}
 	}
 	if err := s.fill(ctx, c, p.entry, bind); err != nil {
 		c.close()
@@ -161,7 +172,11 @@ func (s *session) fill(ctx context.Context, c *cursor, e *entry, bind *exec.Bind
 			return err
 		}
 	}
-	_, err := s.dispatch(ctx, e, bind, spoolSink{c.rows})
+	var sink exec.RowWriter = spoolSink{c.rows}
+	if c.found != nil {
+		sink = foundSink{c.rows, c.found}
+	}
+	_, err := s.dispatch(ctx, e, bind, sink)
 	if !guarded {
 		return err
 	}

@@ -161,8 +161,11 @@ func (s *session) utility(ctx context.Context, e *entry, bind *exec.Bind, out ex
 		s.env.Snapshot = snapshot
 		return exec.Copy(ctx, &s.env, e.stmt, s.planSettings(), copyClient{s})
 	}
-	if e.plan.Root.(*plan.Utility).Kind == plan.UtilityDDL {
+	switch e.plan.Root.(*plan.Utility).Kind {
+	case plan.UtilityDDL:
 		return s.define(ctx, e)
+	case plan.UtilityCurrentOf:
+		return s.changeCurrent(ctx, e, bind, out)
 	}
 	return "", sql.Unsupported("this statement is not supported on distributed tables yet", "", "")
 }

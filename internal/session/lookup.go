@@ -194,7 +194,7 @@ func (s *session) make(ctx context.Context, stmt sql.Statement, snapshot *catalo
 		}
 		return e, nil
 	}
-	if _, utility := p.Root.(*plan.Utility); (describe || !e.passThrough()) && (!utility || e.kind == kindExplain) {
+	if _, utility := p.Root.(*plan.Utility); (describe || !e.passThrough()) && (!utility || e.kind == kindExplain || e.kind == kindQuery) {
 		var key string
 		if cacheable {
 			key = string(s.key)

@@ -41,6 +41,7 @@ type (
 	IntoClause        = pg.IntoClause
 	LockingClause     = pg.LockingClause
 	CaseExpr          = pg.CaseExpr
+	CurrentOfExpr     = pg.CurrentOfExpr
 	LimitOption       = pg.LimitOption
 	JoinType          = pg.JoinType
 )

@@ -82,6 +82,11 @@ BEGIN
     DETAIL = format('Failing row contains (%s).', (SELECT string_agg(CASE WHEN octet_length(v) > 64 THEN left(v, 64) || '...' ELSE v END, ', ' ORDER BY n) FROM unnest("values") WITH ORDINALITY AS _(v, n)));
 END $$;
 
+-- Where the newest version of a row lies that a cursor has found at a ctid, as WHERE CURRENT OF follows it.
+CREATE OR REPLACE FUNCTION trunkline_internal.latest_tid(table_oid oid, found tid) RETURNS tid LANGUAGE sql STABLE AS
+$$ SELECT pg_catalog.currtid2(pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), $2)
+   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1 $$;
+
 -- Drops a shard schema in which nothing is left, for anybody who may create tables in it.
 CREATE OR REPLACE FUNCTION trunkline_internal.drop_shard_schema(shard_schema text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -1,0 +1,60 @@
+-- WHERE CURRENT OF cursors over distributed tables.
+
+CREATE TABLE d (k int PRIMARY KEY, v int, t text);
+CREATE TABLE tk (k text, v int);
+CREATE TABLE l (id int, v int);
+-- @gateway
+SELECT create_distributed_table('d', 'k');
+-- @gateway
+SELECT create_distributed_table('tk', 'k');
+INSERT INTO d SELECT g, g * 10, 't' || g FROM generate_series(1, 10) AS g;
+INSERT INTO tk SELECT 'it''s ' || g, g FROM generate_series(1, 5) AS g;
+INSERT INTO l SELECT g, g FROM generate_series(1, 3) AS g;
+
+UPDATE d SET v = 0 WHERE CURRENT OF nothing;
+BEGIN;
+DECLARE c CURSOR FOR SELECT k, t FROM d WHERE k IN (3, 5, 7) ORDER BY k FOR UPDATE;
+SAVEPOINT s;
+UPDATE d SET v = 0 WHERE CURRENT OF c;
+ROLLBACK TO s;
+FETCH c;
+UPDATE d SET v = v + 1 WHERE CURRENT OF c RETURNING *;
+UPDATE d SET v = v + 1, t = t || '!' WHERE CURRENT OF c RETURNING *;
+UPDATE d SET v = v + 100 WHERE k = 3;
+UPDATE d AS x SET v = x.v + 1 WHERE CURRENT OF c RETURNING x.v;
+FETCH 1 FROM c;
+DELETE FROM d WHERE CURRENT OF c RETURNING k;
+DELETE FROM d WHERE CURRENT OF c;
+FETCH NEXT FROM c;
+UPDATE d SET t = 'last' WHERE CURRENT OF c;
+FETCH c;
+FETCH c;
+SAVEPOINT s;
+UPDATE d SET v = 0 WHERE CURRENT OF c;
+ROLLBACK TO s;
+UPDATE tk SET v = 0 WHERE CURRENT OF c;
+ROLLBACK TO s;
+CLOSE c;
+UPDATE d SET v = 0 WHERE CURRENT OF c;
+ROLLBACK;
+SELECT * FROM d;
+BEGIN;
+DECLARE c CURSOR FOR SELECT * FROM tk WHERE v > 2 FOR UPDATE;
+MOVE 2 FROM c;
+-- @params 77
+UPDATE tk SET v = $1 WHERE CURRENT OF c;
+SELECT count(*) FROM tk WHERE v = 77;
+DELETE FROM tk WHERE CURRENT OF c;
+DECLARE g CURSOR FOR SELECT count(*) FROM tk;
+FETCH 1 FROM g;
+SAVEPOINT s;
+UPDATE tk SET v = 0 WHERE CURRENT OF g;
+ROLLBACK TO s;
+DECLARE lc CURSOR FOR SELECT * FROM l;
+FETCH lc;
+UPDATE l SET v = 50 WHERE CURRENT OF lc RETURNING *;
+UPDATE d SET v = 50 WHERE CURRENT OF lc;
+ROLLBACK TO s;
+COMMIT;
+SELECT count(*), sum(v) > 0 FROM tk;
+SELECT * FROM d;
