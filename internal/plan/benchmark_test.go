@@ -1,0 +1,101 @@
+package plan
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/trunkline/trunkline/internal/catalog"
+	"github.com/trunkline/trunkline/internal/chbench"
+	"github.com/trunkline/trunkline/internal/sql"
+	"github.com/trunkline/trunkline/internal/tpch"
+)
+
+// TestBenchmarkPlans keeps the plans of TPC-H's and CH-benCHmark's queries in testdata/benchmarks, over tables distributed the natural way.
+func TestBenchmarkPlans(t *testing.T) {
+	var decision []string
+	for _, q := range tpch.Queries(0.1) {
+		decision = append(decision, q.SQL)
+	}
+	for _, b := range []struct {
+		file                        string
+		schema, distribute, queries []string
+	}{
+		{"tpch", tpch.Schema(), tpch.Distribute(), decision},
+		{"chbench", chbench.Schema(), chbench.Distribute(), chbench.Queries()},
+	} {
+		snapshot := benchmarkSnapshot(t, b.schema, b.distribute)
+		datadriven.RunTest(t, "testdata/benchmarks/"+b.file, func(t *testing.T, d *datadriven.TestData) string {
+			number, err := strconv.Atoi(d.Input)
+			if err != nil || number < 1 || number > len(b.queries) {
+				d.Fatalf(t, "no query %s", d.Input)
+			}
+			return planText(snapshot, b.queries[number-1])
+		})
+	}
+}
+
+// benchmarkSnapshot is a catalog of the tables of a schema, distributed by statements of the forms that the benchmarks use.
+func benchmarkSnapshot(t *testing.T, schema, distribute []string) *catalog.Snapshot {
+	t.Helper()
+	s := testSnapshot(t)
+	s.Relations = map[catalog.Name]*catalog.Relation{}
+	for i, text := range schema {
+		stmts, err := sql.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		create := stmts[0].Tree.GetCreateStmt()
+		r := &catalog.Relation{OID: uint32(30000 + i), Schema: "public", Name: create.Relation.Relname, RelKind: 'r', DistColumn: -1}
+		var key []string
+		for _, element := range create.TableElts {
+			if c := element.GetConstraint(); c != nil {
+				key = sql.Strings(c.Keys)
+				continue
+			}
+			column := element.GetColumnDef()
+			names := sql.Strings(column.TypeName.Names)
+			c := catalog.Column{Name: column.Colname, AttNum: int16(len(r.Columns) + 1), TypMod: -1}
+			for oid, known := range s.Types {
+				if known.Schema == "pg_catalog" && known.Name == names[len(names)-1] {
+					c.TypeOID = oid
+				}
+			}
+			if c.TypeOID == 0 {
+				t.Fatalf("%s.%s is of unknown type %s", r.Name, c.Name, names)
+			}
+			if len(column.Constraints) > 0 && strings.Contains(text, c.Name+" int PRIMARY KEY") {
+				key = []string{c.Name}
+			}
+			r.Columns = append(r.Columns, c)
+		}
+		for _, name := range key {
+			for j, c := range r.Columns {
+				if c.Name == name {
+					r.PrimaryKey = append(r.PrimaryKey, j)
+				}
+			}
+		}
+		s.Relations[catalog.Name{Schema: "public", Name: r.Name}] = r
+	}
+	for i, text := range distribute {
+		words := strings.Split(text, "'") // the arguments are the odd ones
+		r := s.Relations[catalog.Name{Schema: "public", Name: words[1]}]
+		if strings.Contains(text, "create_reference_table") {
+			r.Kind = catalog.Reference
+			continue
+		}
+		r.Kind, r.ColocationID = catalog.Distributed, int32(100+i)
+		if len(words) > 5 {
+			r.ColocationID = s.Relations[catalog.Name{Schema: "public", Name: words[5]}].ColocationID
+		}
+		s.Colocations[r.ColocationID] = &catalog.Colocation{ID: r.ColocationID, ShardCount: 8}
+		for j, c := range r.Columns {
+			if c.Name == words[3] {
+				r.DistColumn = j
+			}
+		}
+	}
+	return s
+}
