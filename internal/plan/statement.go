@@ -366,14 +366,14 @@ func (p *planner) zipCalls(sel *sql.SelectStmt, calls []*sql.Node) *sql.SelectSt
 	for i, item := range sel.TargetList {
 		index := callIndex(calls, item.GetResTarget().Val)
 		name := callName(calls[index])
-		numbered := sql.Select([]*sql.Node{sql.Target("", sql.Star("")), sql.Target("{{row}}", sql.RowNumber())},
-			[]*sql.Node{sql.Table("", intermediateName(index), "")}, nil)
+		numbered := sql.Select([]*sql.Node{sql.Target("", sql.Star("")), sql.Target("?row?", sql.RowNumber())},
+			[]*sql.Node{sql.Table("", intermediateName(index), "results")}, nil)
 		alias := "call_" + itoa(i)
 		rows.FromClause = append(rows.FromClause, sql.Subquery(numbered, &sql.Alias{Aliasname: alias}, false))
 		target := firstOf(item.GetResTarget().Name, name)
 		rows.TargetList = append(rows.TargetList, sql.Target(target, castResult(sql.Column(alias, name), name)))
 		if i > 0 {
-			same := sql.Operator(sql.Column("call_0", "{{row}}"), "=", sql.Column(alias, "{{row}}"))
+			same := sql.Operator(sql.Column("call_0", "?row?"), "=", sql.Column(alias, "?row?"))
 			rows.WhereClause = sql.And(append(conjuncts(rows.WhereClause), same)...)
 		}
 	}
