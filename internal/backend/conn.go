@@ -296,6 +296,24 @@ func (c *Conn) Receive(ctx context.Context) (Message, error) {
 	}
 }
 
+// Peek gives the next message as Receive does, and leaves it to be received.
+func (c *Conn) Peek(ctx context.Context) (Message, error) {
+	for {
+		m, err := c.next(ctx)
+		if err != nil {
+			return Message{}, err
+		}
+		if !c.inPrefix() && m.Type != 'N' && m.Type != 'A' && m.Type != 'S' {
+			c.consumed = 0
+			return m, nil
+		}
+		if !c.handle(m) { // an own statement has failed
+			c.consumed = 0
+			return m, nil
+		}
+	}
+}
+
 // handle keeps the connection's state up to date with a message and tells whether it was for the connection alone.
 func (c *Conn) handle(m Message) bool {
 	switch m.Type {

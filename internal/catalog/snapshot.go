@@ -23,6 +23,7 @@ type Snapshot struct {
 	Functions   map[string][]*Function // by unqualified name, every overload
 	Collations  map[uint32]*Collation
 	Tenants     map[string]bool // schemas whose tables all have one shard, in a colocation group of the schema's own
+	Moving      bool            // shard groups are being moved: statements in blocks prepare to be run again; no part of Fingerprint
 	Operators   map[string]bool // user-defined operators' names: those cannot be assumed to mean what pg_catalog's mean
 }
 

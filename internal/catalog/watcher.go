@@ -134,7 +134,7 @@ func (w *Watcher) readOnce(ctx context.Context) (*Snapshot, error) {
 
 // publish makes a snapshot the current one, and gives the one that is. Only the holder of turn calls it.
 func (w *Watcher) publish(s *Snapshot) *Snapshot {
-	if old := w.current.Load(); old != nil && old.Fingerprint == s.Fingerprint {
+	if old := w.current.Load(); old != nil && old.Fingerprint == s.Fingerprint && old.Moving == s.Moving {
 		return old // so that whoever holds plans made for it need not look closer
 	}
 	w.current.Store(s)

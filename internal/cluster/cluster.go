@@ -130,6 +130,9 @@ var calls = map[string]call{
 	"recover_prepared_transactions":                recoverPrepared,
 	"citus_move_shard_placement":                   moveShardPlacement,
 	"citus_cleanup_orphaned_resources":             cleanUpOrphans,
+	"citus_copy_shard_placement":                   copyShardPlacement,
+	"citus_split_shard_by_split_points":            splitShard,
+	"isolate_tenant_to_new_shard":                  isolateTenant,
 }
 
 // change is the work of a function that changes the cluster; it gives the function's own value, nil for NULL.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/trunkline/trunkline/internal/move"
 	"github.com/trunkline/trunkline/internal/sql"
@@ -134,6 +135,20 @@ func cleanUpOrphans(o *operation, ctx context.Context, _ json.RawMessage) (CallR
 		return CallResult{}, err
 	}
 	return CallResult{Columns: []string{"value"}, Rows: [][]*string{{void()}}, Changed: true}, nil
+}
+
+// KeepClean calls CleanUp now and then again after each interval, until ctx ends.
+func (c *Cluster) KeepClean(ctx context.Context, interval time.Duration) {
+	for {
+		if err := c.CleanUp(ctx); err != nil && ctx.Err() == nil {
+			c.config.Log.Warn("moves have left something behind for now", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(interval):
+		}
+	}
 }
 
 // CleanUp undoes or finishes the moves whose gateway is gone.

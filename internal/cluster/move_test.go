@@ -3,10 +3,14 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/trunkline/trunkline/internal/backend"
 	"github.com/trunkline/trunkline/internal/sql"
+	"github.com/trunkline/trunkline/internal/txn"
 )
 
 // movable makes co-located tables with everything that tables can have.
@@ -152,4 +156,133 @@ func TestMoveRefusals(t *testing.T) {
 	}
 	f.rollback()
 	f.noTraces()
+}
+
+func TestSplitShard(t *testing.T) {
+	f := newFixture(t)
+	defer f.everywhere("DROP OWNED BY " + f.role() + "; DROP ROLE " + f.role())
+	f.movable()
+	before := f.contents()
+	node := func(server int) int {
+		n, _ := strconv.Atoi(f.one(fmt.Sprintf("SELECT nodeid FROM trunkline.pg_dist_node WHERE nodeport = %d", f.servers[server].Port)))
+		return n
+	}
+	for _, mode := range []string{"auto", "block_writes"} {
+		shard, group := f.shardOn("things", 1)
+		middle := f.one(fmt.Sprintf("SELECT (shardminvalue::bigint + shardmaxvalue) / 2 FROM trunkline.shard_group WHERE shardgroupid = %d", group))
+		f.call("citus_split_shard_by_split_points", "shard_id", shard, "split_points", []string{middle}, "node_ids", []int{node(1), node(2)}, "shard_transfer_mode", mode)
+		sameRows(t, f.contents(), before)
+		for _, table := range movableTables {
+			f.sameDefinition(table)
+		}
+		// Every row lies in the shard of its hash.
+		for _, g := range f.exec("SELECT shardgroupid, shardminvalue, shardmaxvalue, groupid FROM trunkline.shard_group") {
+			server, _ := strconv.Atoi(g[3])
+			if got := f.on(server, fmt.Sprintf("SELECT count(*) FROM public_%s.things WHERE hashint4(owner) NOT BETWEEN %s AND %s", g[0], g[1], g[2]))[0][0]; got != "0" {
+				t.Errorf("%s rows lie in a shard that is not theirs", got)
+			}
+		}
+		f.noTraces()
+	}
+	if got := f.one("SELECT count(*) || ' ' || count(DISTINCT shardid) || ' ' || (SELECT shardcount FROM trunkline.pg_dist_colocation JOIN trunkline.pg_dist_partition USING (colocationid) WHERE logicalrelid = 'things'::regclass) FROM trunkline.pg_dist_shard WHERE logicalrelid = 'things'::regclass"); got != "6 6 6" {
+		t.Errorf("shards: %s", got)
+	}
+	refused := func(name string, code string, args ...any) {
+		t.Helper()
+		_, err := f.tryCall(name, args...)
+		var e *sql.Error
+		if !errors.As(err, &e) || e.Code != code {
+			t.Errorf("%s: %v, want %s", name, err, code)
+		}
+	}
+	refused("isolate_tenant_to_new_shard", "0A000", "table_name", "things", "tenant_id", "7", "shard_transfer_mode", "auto")
+	got := f.call("isolate_tenant_to_new_shard", "table_name", "things", "tenant_id", "7", "cascade_option", "CASCADE", "shard_transfer_mode", "auto")
+	if count := f.one("SELECT count(*) FROM trunkline.pg_dist_shard WHERE shardid = " + got[0][0] + " AND shardminvalue = shardmaxvalue AND shardminvalue = hashint4(7)::text"); count != "1" {
+		t.Errorf("tenant 7 has no shard of its own")
+	}
+	sameRows(t, f.contents(), before)
+	refused("isolate_tenant_to_new_shard", "55000", "table_name", "things", "tenant_id", "7", "cascade_option", "CASCADE", "shard_transfer_mode", "auto")
+	shard, _ := f.shardOn("things", 2)
+	refused("citus_copy_shard_placement", "0A000", "shard_id", shard)
+	refused("citus_split_shard_by_split_points", "22023", "shard_id", shard, "split_points", []string{"x"}, "node_ids", []int{1, 2}, "shard_transfer_mode", "auto")
+	refused("citus_split_shard_by_split_points", "22023", "shard_id", shard, "split_points", []string{"2147483647"}, "node_ids", []int{1, 2}, "shard_transfer_mode", "auto")
+	f.noTraces()
+}
+
+var errDies = errors.New("the gateway dies here")
+
+// TestMoveDiesAtEveryStep has the gateway die at each step of each kind of move. Whoever comes next must undo or finish it.
+func TestMoveDiesAtEveryStep(t *testing.T) {
+	f := newFixture(t)
+	defer f.everywhere("DROP OWNED BY " + f.role() + "; DROP ROLE " + f.role())
+	f.movable()
+	f.ddl("CREATE TABLE bare (id int, v text)")
+	f.exec("INSERT INTO bare SELECT g, g FROM generate_series(1, 100) g")
+	f.call("create_distributed_table", "table_name", "bare", "distribution_column", "id", "colocate_with", "things")
+	before := f.contents()
+	from, to := 1, 2
+	for _, mode := range []string{"force_logical", "block_writes"} {
+		var steps []string
+		f.config.MoveFaults = func(step string) error {
+			if len(steps) == 0 || steps[len(steps)-1] != step {
+				steps = append(steps, step)
+			}
+			return nil
+		}
+		if err := f.move("things", from, to, mode); err != nil {
+			t.Fatal(describeError(err))
+		}
+		if len(steps) < 12 {
+			t.Fatalf("steps: %q", steps)
+		}
+		from, to = to, from
+		for _, at := range steps {
+			_, group := f.shardOn("things", from)
+			f.config.MoveFaults = func(step string) error {
+				if step == at {
+					return errDies
+				}
+				return nil
+			}
+			if err := f.move("things", from, to, mode); !errors.Is(err, errDies) {
+				t.Fatalf("%s: %v", at, err)
+			}
+			f.config.MoveFaults = nil
+			deadline := time.Now().Add(30 * time.Second)
+			for {
+				_, err := f.manager.Recover(f.ctx(), []txn.Node{{GroupID: 0, Address: f.nodes[0]}, {GroupID: 1, Address: f.address(1)}, {GroupID: 2, Address: f.address(2)}})
+				f.call("citus_cleanup_orphaned_resources")
+				if err == nil && f.one("SELECT count(*) FROM trunkline.shard_move") == "0" {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("%s %q: not cleaned up: %v", mode, at, f.exec("SELECT * FROM trunkline.pg_dist_cleanup"))
+				}
+			}
+			f.reload()
+			place := f.one(fmt.Sprintf("SELECT groupid FROM trunkline.shard_group WHERE shardgroupid = %d", group))
+			done := at == "committed" || at == "before clearing"
+			if want := map[bool]int{true: to, false: from}[done]; place != strconv.Itoa(want) {
+				t.Errorf("%s %q: the shard group is on node group %s, not %d", mode, at, place, want)
+			}
+			if done {
+				from, to = to, from
+			}
+			sameRows(t, f.contents(), before)
+			f.noTraces()
+			if identity := f.shards("bare", "SELECT relreplident FROM pg_class WHERE oid = '%s'::regclass"); identity[0][0] != "d" || identity[1][0] != "d" {
+				t.Errorf("%s %q: replica identities %v", mode, at, identity)
+			}
+			if t.Failed() {
+				t.FailNow()
+			}
+		}
+	}
+	for _, table := range movableTables {
+		f.sameDefinition(table)
+	}
+}
+
+func (f *fixture) address(server int) backend.Address {
+	return backend.Address{Host: "127.0.0.1", Port: f.servers[server].Port}
 }

@@ -302,6 +302,11 @@ func (x *execution) runTasks(ctx context.Context, g *plan.Gather, tasks []task, 
 		w.hidden = 0 // whoever places the rows goes by their hash
 	}
 	defer func() { x.closeLanes(ctx, lanes, err != nil) }()
+	if x.snapshot.Moving && len(lanes) > 1 {
+		if err = x.allPresent(ctx, lanes); err != nil {
+			return "", err
+		}
+	}
 	if len(g.Merge) > 0 && len(tasks) > 1 {
 		tag, err = x.merge(ctx, g, lanes, f, w)
 	} else {

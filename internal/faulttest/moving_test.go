@@ -136,6 +136,7 @@ func (v *visitor) work(ctx context.Context) {
 		for what, f := range map[string]func(context.Context) error{"writing": v.write, "reading": v.read} {
 			if err := f(step); err != nil {
 				v.tries[sqlState(err)]++
+				v.t.Logf("visitor %d, %s (way %d): %s", v.who, what, v.next%12, explain(err))
 				if state := sqlState(err); state != "40001" && state != "40P01" {
 					v.t.Errorf("visitor %d, %s (way %d): %s", v.who, what, v.next, explain(err))
 				}

@@ -96,7 +96,8 @@ func (o *operation) alone(ctx context.Context) error {
 	if err := o.enter(ctx, stepPreparing); err != nil {
 		return err
 	}
-	return run(ctx, o.owner, "SELECT pg_catalog.pg_advisory_unlock("+colocation+")")
+	// Gateways hear of it (catalog.Snapshot.Moving).
+	return run(ctx, o.owner, "SELECT pg_catalog.pg_advisory_unlock("+colocation+"); SELECT trunkline_internal.bump_catalog_version()")
 }
 
 // readNodes reads where the nodes are.

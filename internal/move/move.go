@@ -204,6 +204,8 @@ func (o *operation) enter(ctx context.Context, step string) error {
 // crash is what a fault point ends an operation with.
 type crash struct{ error }
 
+func (c crash) Unwrap() error { return c.error }
+
 func isCrash(err error) bool {
 	var c crash
 	return errors.As(err, &c)

@@ -48,18 +48,21 @@ func (s *session) dispatch(ctx context.Context, e *entry, bind *exec.Bind, out e
 	} else if tenant {
 		return s.storeForTenant(ctx, e, bind, out)
 	}
-	tag, err := s.attempt(ctx, e, bind, out)
-	if exec.IsStale(err) && !s.rows.wrote && !s.tx.InBlock() {
+	for tries := 0; ; tries++ {
+		s.beginStatement()
+		mark := s.client.Mark()
+		tag, err := s.attempt(ctx, e, bind, out)
+		if !exec.IsStale(err) || tries == maxTries || s.rows.wrote && !s.takeBack(mark, out) || !s.mayTryAgain(ctx, err) {
+			return tag, err
+		}
 		// The snapshot was out of date, and nothing has happened yet: once more with a new one.
-		s.definitionsChanged()
 		again, failure := s.find(ctx, bind.Text, false, nil, true)
 		if failure != nil {
 			return "", failure
 		}
 		bind.Literals, bind.Fields, bind.Once = again.literals, nil, true
-		tag, err = s.attempt(ctx, again, bind, out)
+		e = again
 	}
-	return tag, err
 }
 
 // settleBefore has values of sequences given back that were drawn ahead, if a statement may use sequences by itself.
@@ -159,7 +162,7 @@ func (s *session) utility(ctx context.Context, e *entry, bind *exec.Bind, out ex
 			return "", err
 		}
 		s.env.Snapshot = snapshot
-		return exec.Copy(ctx, &s.env, e.stmt, s.planSettings(), copyClient{s})
+		return s.copy(ctx, e)
 	}
 	switch e.plan.Root.(*plan.Utility).Kind {
 	case plan.UtilityDDL:

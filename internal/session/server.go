@@ -133,6 +133,7 @@ func NewServer(ctx context.Context, config Config) (*Server, error) {
 	s.background.Go(func() {
 		s.manager.Run(s.running, s.nodes, func() time.Duration { return config.RecoverInterval })
 	})
+	s.background.Go(func() { s.cluster.KeepClean(s.running, config.RecoverInterval) })
 	s.background.Go(func() { s.watchClients(s.running) })
 	s.background.Go(func() { s.sequences.Run(s.running, s.ownCoordinator) })
 	s.background.Go(func() { s.manager.WatchDeadlocks(s.running, s.nodes) })

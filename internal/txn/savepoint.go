@@ -76,6 +76,7 @@ func (t *Tx) RollbackTo(ctx context.Context, name string) error {
 		for i, open := range p.open {
 			if open == id {
 				p.open = p.open[:i+1]
+				p.guarded = false // it was set later
 				behind = append(behind, p)
 				break
 			}

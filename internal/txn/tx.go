@@ -36,6 +36,8 @@ type Tx struct {
 	writes        []int32 // groups that were written to
 	log           []entry // what a node that joins must be told after BEGIN
 	entries       int     // id of the last entry
+	statement     int     // number of the block's current statement, see BeginStatement
+	guarding      bool    // nodes set a savepoint before it
 }
 
 // participant is a node that has joined the transaction block.
@@ -45,6 +47,11 @@ type participant struct {
 	begun bool  // it has been seen inside the block
 	last  int   // id of the last entry it has been told
 	open  []int // ids of the savepoints that are open on it
+
+	joined  int  // the statement with which it joined
+	used    int  // the last statement that used it
+	wrote   int  // the last statement that wrote to it
+	guarded bool // the savepoint before the statement it was last used by is open
 }
 
 // entry is a savepoint, or a statement that holds for the rest of the block (SET LOCAL, SET TRANSACTION, SET CONSTRAINTS).
@@ -223,7 +230,7 @@ func (t *Tx) Conn(ctx context.Context, groupID int32) (*backend.Conn, error) {
 			t.failed = true
 			return nil, err
 		}
-		p = &participant{group: groupID, conn: conn}
+		p = &participant{group: groupID, conn: conn, joined: t.statement}
 		t.participants = append(t.participants, p)
 		t.manager.enlist(t, groupID, conn)
 		if err := conn.ApplyBeforeBegin(ctx, t.settings); err != nil {
@@ -235,7 +242,9 @@ func (t *Tx) Conn(ctx context.Context, groupID int32) (*backend.Conn, error) {
 	if err := p.conn.Apply(ctx, t.settings, true); err != nil {
 		return nil, err
 	}
+	t.releaseGuard(p)
 	t.catchUp(p)
+	t.guard(p)
 	return p.conn, nil
 }
 
@@ -350,6 +359,9 @@ func (t *Tx) Close() {
 func (t *Tx) MarkWrite(groupID int32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if p := t.participant(groupID); p != nil {
+		p.wrote = t.statement
+	}
 	if t.begin != "" && !t.wrote(groupID) {
 		t.writes = append(t.writes, groupID)
 	}

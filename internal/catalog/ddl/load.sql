@@ -5,6 +5,9 @@
 SELECT (SELECT coalesce(sum(changes), 0) FROM trunkline.catalog_version),
        (SELECT -(xid::text::bigint * 65536 + changes) FROM trunkline.catalog_version WHERE xid = pg_current_xact_id_if_assigned())
 
+-- :moving
+SELECT FROM trunkline.shard_move WHERE step <> 'cleaning up' LIMIT 1
+
 -- :nodes
 SELECT nodeid, groupid, nodename, nodeport, isactive, noderole <> 'primary', shouldhaveshards FROM trunkline.pg_dist_node ORDER BY nodeid
 
