@@ -112,7 +112,7 @@ func (p *propagation) refuseSpreadParent(ctx context.Context, cmd *sql.AlterTabl
 	if err != nil || t == nil || !t.spread {
 		return err
 	}
-	return refusal("inheritance", t)
+	return errInheritance(t)
 }
 
 // mayAlter refuses what shards cannot follow.

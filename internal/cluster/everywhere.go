@@ -252,16 +252,16 @@ func (p *propagation) statisticsObject(ctx context.Context, tree *sql.Node, obje
 	return p.named(ctx, tree, &object.GetList().Items)
 }
 
-// comment carries out COMMENT ON anything.
-func (p *propagation) comment(ctx context.Context, tree *sql.Node, n *sql.CommentStmt) error {
-	names := ddl.Names(n.Object)
+// label carries out COMMENT ON and SECURITY LABEL ON anything; object is the name in the tree.
+func (p *propagation) label(ctx context.Context, tree *sql.Node, kind sql.ObjectType, object **sql.Node) error {
+	names := ddl.Names(*object)
 	owned := 0 // parts of the name after the relation's
-	switch n.Objtype {
+	switch kind {
 	case sql.ObjectTable, sql.ObjectIndex:
 	case sql.ObjectColumn, sql.ObjectTabConstraint, sql.ObjectPolicy, sql.ObjectTrigger, sql.ObjectRule:
 		owned = 1
 	case sql.ObjectStatistics:
-		return p.statisticsObject(ctx, tree, n.Object)
+		return p.statisticsObject(ctx, tree, *object)
 	default:
 		return p.everywhere(ctx, tree)
 	}
@@ -277,10 +277,10 @@ func (p *propagation) comment(ctx context.Context, tree *sql.Node, n *sql.Commen
 	if err := p.own(ctx); err != nil {
 		return err
 	}
-	if t == nil || !t.spread || n.Objtype == sql.ObjectRule {
+	if t == nil || !t.spread || kind == sql.ObjectRule {
 		return nil
 	}
-	n.Object = listOf(append([]string{schemaFor(t.table, t.schema), t.name}, names[len(relation):]...)...)
+	*object = listOf(append([]string{schemaFor(t.table, t.schema), t.name}, names[len(relation):]...)...)
 	return p.outTree(ctx, t.table, tree)
 }
 

@@ -20,7 +20,7 @@ func (p *propagation) createTable(ctx context.Context, n *sql.CreateStmt) error 
 		}
 		if t != nil && t.spread {
 			if n.Partbound == nil {
-				return refusal("inheritance", t)
+				return errInheritance(t)
 			}
 			parent = t
 		}

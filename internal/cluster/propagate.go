@@ -67,7 +67,7 @@ func (p *propagation) carryOut(ctx context.Context) error {
 	case *sql.NodeAlterOwner:
 		return p.changeOwner(ctx, tree, n)
 	case *sql.NodeComment:
-		return p.comment(ctx, tree, n.CommentStmt)
+		return p.label(ctx, tree, n.CommentStmt.Objtype, &n.CommentStmt.Object)
 	case *sql.NodeGrant:
 		return p.grant(ctx, tree, n.GrantStmt)
 	case *sql.NodeCreatePolicy:
@@ -85,9 +85,9 @@ func (p *propagation) carryOut(ctx context.Context) error {
 	case *sql.NodeCreateTrigger:
 		return p.createTrigger(ctx, n.CreateTrigStmt)
 	case *sql.NodeRule:
-		return p.refuseOn(ctx, n.RuleStmt.Relation, "rules")
+		return p.rule(ctx, n.RuleStmt.Relation)
 	case *sql.NodeSecLabel:
-		return p.refuseNamed(ctx, n.SecLabelStmt.Objtype, n.SecLabelStmt.Object, "security labels")
+		return p.label(ctx, tree, n.SecLabelStmt.Objtype, &n.SecLabelStmt.Object)
 	case *sql.NodeAlterDepends:
 		return p.own(ctx)
 	case *sql.NodeCreatePublication:
@@ -293,42 +293,31 @@ func (p *propagation) expand(ctx context.Context, relations []*sql.Node) (map[in
 	return perNode, nil
 }
 
-// refuseOn refuses a kind of object on distributed and reference tables; on others the statement is the coordinator's.
-func (p *propagation) refuseOn(ctx context.Context, v *sql.RangeVar, what string) error {
+// rule refuses rules on distributed and reference tables; on others the statement is the coordinator's.
+func (p *propagation) rule(ctx context.Context, v *sql.RangeVar) error {
 	t, err := p.resolveVar(ctx, v)
 	if err != nil {
 		return err
 	}
 	if t != nil && t.spread {
-		return refusal(what, t)
+		return refusal("rules", t, "Use a trigger, or a view with rules over the table.")
 	}
 	return p.own(ctx)
 }
 
-func refusal(what string, t *target) error {
+// refusal says that a kind of thing cannot be on the target.
+func refusal(what string, t *target, hint string) error {
 	kind := "distributed"
 	if t.table.reference {
 		kind = "reference"
 	}
-	return sql.Unsupported(fmt.Sprintf("%s on %s tables are not supported", what, kind), fmt.Sprintf("Table %q is a %s table.", t.name, kind), "")
+	return sql.Unsupported(fmt.Sprintf("%s on %s tables are not supported", what, kind), fmt.Sprintf("Table %q is a %s table.", t.name, kind), hint)
 }
 
-func (p *propagation) refuseNamed(ctx context.Context, kind sql.ObjectType, object *sql.Node, what string) error {
-	if kind == sql.ObjectTable || kind == sql.ObjectColumn {
-		names := ddl.Names(object)
-		if kind == sql.ObjectColumn && len(names) > 0 {
-			names = names[:len(names)-1]
-		}
-		schema, name := split(names)
-		t, err := p.resolve(ctx, schema, name)
-		if err != nil {
-			return err
-		}
-		if t != nil && t.spread {
-			return refusal(what, t)
-		}
-	}
-	return p.own(ctx)
+// errInheritance refuses to tie a distributed or reference table to another by inheritance.
+func errInheritance(t *target) error {
+	return sql.Unsupported("table inheritance is not supported for distributed and reference tables", fmt.Sprintf("Table %q is one.", t.name),
+		"Use a partitioned table, or undistribute the table first.")
 }
 
 func (p *propagation) publication(ctx context.Context, objects []*sql.Node) error {
@@ -338,7 +327,7 @@ func (p *propagation) publication(ctx context.Context, objects []*sql.Node) erro
 			return err
 		}
 		if t != nil && t.spread && !t.table.reference {
-			return refusal("publications", t)
+			return refusal("publications", t, "Its changes happen on the nodes, to shards: publish those, node by node.")
 		}
 	}
 	return p.own(ctx)

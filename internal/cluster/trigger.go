@@ -44,7 +44,7 @@ func (p *propagation) createTrigger(ctx context.Context, n *sql.CreateTrigStmt) 
 		return p.own(ctx)
 	}
 	if t.table.reference {
-		return refusal("triggers", t)
+		return refusal("triggers", t, "Do their work in the application, in the same transaction.")
 	}
 	if err := p.own(ctx); err != nil {
 		return err

@@ -159,6 +159,7 @@ const (
 	UtilityPrepare                        // SQL-level PREPARE, EXECUTE, DEALLOCATE: session
 	UtilityCurrentOf                      // UPDATE and DELETE … WHERE CURRENT OF a cursor: session
 	UtilityCursor                         // DECLARE, FETCH, MOVE, CLOSE over a distributed query: session
+	UtilityMaterialize                    // CREATE and REFRESH MATERIALIZED VIEW of a distributed query: session
 )
 
 // Fuse says how the tasks of one node may become one statement.

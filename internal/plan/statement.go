@@ -144,6 +144,12 @@ func (p *planner) passThrough(tree *sql.Node) (*Plan, error) {
 	case tree.GetListenStmt() != nil, tree.GetUnlistenStmt() != nil, tree.GetLoadStmt() != nil:
 		p.plan.Sticky = true
 	case tree.GetRefreshMatViewStmt() != nil:
+		if reads, err := p.refreshesFromShards(tree.GetRefreshMatViewStmt()); reads || err != nil {
+			if err != nil {
+				return nil, err
+			}
+			return utility(UtilityMaterialize)
+		}
 		p.plan.Writes = true
 	default:
 		if ddl.Classify(tree, p.catalog, p.settings.SearchPath, p.settings.TempTables) {
@@ -249,10 +255,23 @@ func (p *planner) createTableAs() (*Plan, error) {
 		return p.onCoordinator(p.stmt.Tree)
 	}
 	if create.Objtype == sql.ObjectMatview {
-		return nil, sql.Unsupported("materialized views over distributed tables are not supported",
-			"REFRESH would run on the coordinator, where distributed tables have no rows.", "Use CREATE TABLE AS.")
+		p.plan.Sticky = false
+		return p.finish(&Utility{Kind: UtilityMaterialize}, RungUtility), nil
 	}
 	return p.storeQuery(query, p.stmt.Tree)
+}
+
+// refreshesFromShards tells whether the query of a materialized view that is to be filled reads more than the coordinator has.
+func (p *planner) refreshesFromShards(n *sql.RefreshMatViewStmt) (bool, error) {
+	view := p.resolve(n.Relation)
+	if view == nil || view.RelKind != 'm' || n.SkipData {
+		return false, nil
+	}
+	query, err := sql.Parse(view.Definition)
+	if err != nil {
+		return false, err
+	}
+	return p.trial(query[0].Tree)
 }
 
 // gatewayCalls finds the calls of functions that the gateway itself carries out.

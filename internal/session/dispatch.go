@@ -169,6 +169,8 @@ func (s *session) utility(ctx context.Context, e *entry, bind *exec.Bind, out ex
 		return s.define(ctx, e)
 	case plan.UtilityCurrentOf:
 		return s.changeCurrent(ctx, e, bind, out)
+	case plan.UtilityMaterialize:
+		return s.materialize(ctx, e, out)
 	}
 	return "", sql.Unsupported("this statement is not supported on distributed tables yet", "", "")
 }

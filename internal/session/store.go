@@ -38,12 +38,11 @@ func (s *session) storeForTenant(ctx context.Context, e *entry, bind *exec.Bind,
 	if err != nil {
 		return "", err
 	}
-	err = s.tx.RunAtomically(ctx, func() error {
+	err = s.atomically(ctx, func() error {
 		if tag, err = s.attempt(ctx, e, bind, out); err != nil {
 			return err
 		}
 		return s.server.cluster.AdoptTables(ctx, s.tx, snapshot)
 	})
-	s.definitionsChanged()
 	return tag, err
 }

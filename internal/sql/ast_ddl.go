@@ -25,6 +25,8 @@ type (
 	CreateTrigStmt  = pg.CreateTrigStmt
 	VacuumStmt      = pg.VacuumStmt
 
+	RefreshMatViewStmt = pg.RefreshMatViewStmt
+
 	ObjectType     = pg.ObjectType
 	AlterTableType = pg.AlterTableType
 	ConstrType     = pg.ConstrType

@@ -216,6 +216,30 @@ BEGIN
   RETURN true;
 END $$;
 
+-- Fills a materialized view with the rows of pg_temp.trunkline_materialized, which the gateway has made by the view's own query, and drops
+-- that table. For the time of the REFRESH the view's rule reads the table; nobody else ever sees it so, since this is one transaction.
+CREATE OR REPLACE FUNCTION trunkline_internal.refill(view oid, side_by_side bool) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  own pg_node_tree;
+  rows bigint;
+BEGIN
+  PERFORM trunkline_internal.check_owner(view);
+  PERFORM pg_advisory_xact_lock(hashtextextended('trunkline materialized view', view::bigint));
+  SELECT count(*) INTO rows FROM pg_temp.trunkline_materialized;
+  CREATE TEMPORARY VIEW trunkline_source AS SELECT * FROM pg_temp.trunkline_materialized;
+  PERFORM set_config('allow_system_table_mods', 'on', true);
+  SELECT ev_action INTO own FROM pg_rewrite WHERE ev_class = view AND rulename = '_RETURN';
+  UPDATE pg_rewrite SET ev_action = (SELECT ev_action FROM pg_rewrite WHERE ev_class = to_regclass('pg_temp.trunkline_source') AND rulename = '_RETURN')
+    WHERE ev_class = view AND rulename = '_RETURN';
+  UPDATE pg_class SET relname = relname WHERE oid = view; -- has sessions read the rule anew
+  EXECUTE format('REFRESH MATERIALIZED VIEW %s %s', CASE WHEN side_by_side THEN 'CONCURRENTLY' END, view::regclass);
+  UPDATE pg_rewrite SET ev_action = own WHERE ev_class = view AND rulename = '_RETURN';
+  UPDATE pg_class SET relname = relname WHERE oid = view;
+  PERFORM set_config('allow_system_table_mods', 'off', true);
+  DROP TABLE pg_temp.trunkline_materialized CASCADE;
+  RETURN rows;
+END $$;
+
 -- Makes a schema a tenant's, with a colocation group of its own.
 CREATE OR REPLACE FUNCTION trunkline_internal.add_tenant_schema(schema oid, colocation int) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
