@@ -171,6 +171,18 @@ func (p *Pools) sweep() {
 	}
 }
 
+// Idle gives the server processes of the connections that nobody uses.
+func (p *Pools) Idle() (places []Place) {
+	p.each(func(pool *pool) {
+		pool.mu.Lock()
+		defer pool.mu.Unlock()
+		for _, c := range pool.idle {
+			places = append(places, Place{c.address, c.pid})
+		}
+	})
+	return places
+}
+
 // PoolStats is the state of one pool.
 type PoolStats struct {
 	Address        Address

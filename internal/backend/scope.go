@@ -60,3 +60,23 @@ func (s *scope) remove(c *Conn) bool {
 	s.conns = slices.Delete(s.conns, at, at+1)
 	return true
 }
+
+// Place is a server process of a node.
+type Place struct {
+	Address Address
+	PID     uint32
+}
+
+// Held gives the server processes that work, or have worked, under a context made by Watched and have not been given back since.
+func Held(ctx context.Context) (places []Place) {
+	s, ok := ctx.Value(scopeKey{}).(*scope)
+	if !ok {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.conns {
+		places = append(places, Place{c.address, c.pid})
+	}
+	return places
+}

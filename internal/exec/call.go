@@ -23,6 +23,11 @@ func (x *execution) clusterCall(ctx context.Context, op *plan.ClusterCall, out R
 	for range op.Calls {
 		x.results = append(x.results, &Intermediate{Rows: NewSpool(x.env.MaxIntermediate)})
 	}
+	if len(rows) == 0 { // made once per row, the calls give one column each
+		for i, name := range op.Names {
+			x.results[base+i].declare([]string{name})
+		}
+	}
 	for _, row := range rows {
 		if len(row) < len(op.Calls) {
 			return "", sql.Errorf("XX000", "%d sets of arguments for %d calls", len(row), len(op.Calls))
@@ -47,14 +52,19 @@ func (x *execution) clusterCall(ctx context.Context, op *plan.ClusterCall, out R
 	return x.single(context.WithoutCancel(ctx), catalog.CoordinatorGroup, op.SQL, place{}, x.rootFormats(nil), false, out)
 }
 
+// declare gives the columns of calls' results, which come as text.
+func (im *Intermediate) declare(columns []string) {
+	im.Names = columns
+	for range columns {
+		im.OIDs = append(im.OIDs, 25)
+		im.Types = append(im.Types, "text")
+	}
+}
+
 // take adds a call's rows.
 func (im *Intermediate) take(result CallResult) error {
 	if im.Names == nil {
-		im.Names = result.Columns
-		for range result.Columns {
-			im.OIDs = append(im.OIDs, 25)
-			im.Types = append(im.Types, "text")
-		}
+		im.declare(result.Columns)
 	}
 	var raw []byte
 	values := make([][]byte, len(result.Columns))

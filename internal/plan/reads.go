@@ -240,7 +240,7 @@ func (p *planner) qualifyCall(call *sql.FuncCall) {
 	names := sql.Strings(call.Funcname)
 	name := names[len(names)-1]
 	f, ok := catalog.Surface().Functions[name]
-	if !ok || len(names) == 2 && names[0] != "pg_catalog" && names[0] != "trunkline" {
+	if !ok || isServersToo(name) || len(names) == 2 && names[0] != "pg_catalog" && names[0] != "trunkline" {
 		return
 	}
 	if len(names) == 1 {

@@ -289,7 +289,27 @@ func (p *planner) gatewayCalls(tree *sql.Node) []*sql.Node {
 		}
 		return true
 	})
+	if p.areServersToo(tree, calls) {
+		return nil
+	}
 	return calls
+}
+
+// isServersToo tells whether a function of schema trunkline stands in for one of PostgreSQL's own: pg_cancel_backend.
+func isServersToo(name string) bool { return strings.HasPrefix(name, "pg_") }
+
+// areServersToo tells whether all calls are of such functions and stand where only PostgreSQL's own can be called: per row, beside other
+// columns.
+func (p *planner) areServersToo(tree *sql.Node, calls []*sql.Node) bool {
+	perRow := false
+	for _, call := range calls {
+		if !isServersToo(callName(call)) {
+			return false
+		}
+		perRow = perRow || p.dependsOnRows(call)
+	}
+	sel := tree.GetSelectStmt()
+	return len(calls) > 0 && (sel == nil || perRow && !p.callsAreTargets(sel, calls))
 }
 
 // meansOurs tells whether a function's name means the one of schema trunkline.
@@ -302,7 +322,7 @@ func (p *planner) meansOurs(names []string) bool {
 
 func (p *planner) onlyOurs(name string) bool {
 	for _, f := range p.catalog.Functions[name] {
-		if f.Schema != "trunkline" && f.Schema != "trunkline_call" {
+		if f.Schema != "trunkline" && f.Schema != "trunkline_call" && !(f.Schema == "pg_catalog" && isServersToo(name)) {
 			return false
 		}
 	}
@@ -376,7 +396,7 @@ func (p *planner) callsAreTargets(sel *sql.SelectStmt, calls []*sql.Node) bool {
 			targets++
 		}
 	}
-	return targets == len(calls) && len(sel.GroupClause) == 0 && sel.HavingClause == nil && len(sel.DistinctClause) == 0 && sel.Op == sql.SetopNone
+	return targets == len(calls) && len(sel.TargetList) == len(calls) && len(sel.GroupClause) == 0 && sel.HavingClause == nil && len(sel.DistinctClause) == 0 && sel.Op == sql.SetopNone
 }
 
 // zipCalls reads the results of calls that were made once per row, row by row.

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strconv"
 
 	"github.com/trunkline/trunkline/internal/catalog"
@@ -265,7 +266,18 @@ func (s *session) refuseConstraints(ctx context.Context, names []*sql.Node) erro
 
 // facts brings what a statement needs to know of other nodes to the coordinator's connection, for the open block or for one opened
 // around the statement.
-func (s *session) facts(ctx context.Context, _ []string) error {
+func (s *session) facts(ctx context.Context, names []string) error {
+	var tell []string
+	if slices.ContainsFunc(names, isActivity) {
+		text, err := s.activity(ctx, names)
+		if err != nil {
+			return err
+		}
+		tell = append(tell, text)
+	}
+	if !slices.ContainsFunc(names, func(name string) bool { return !isActivity(name) }) {
+		return s.tell(ctx, tell)
+	}
 	snapshot, err := s.snapshot(ctx)
 	if err != nil {
 		return err
@@ -274,17 +286,30 @@ func (s *session) facts(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
+	return s.tell(ctx, append(tell, catalog.SetSizes(sizes, true)))
+}
+
+// tell runs statements on the coordinator's connection of the open block, or of one opened around the statement.
+func (s *session) tell(ctx context.Context, statements []string) error {
 	s.beginImplicit()
 	conn, err := s.tx.Conn(ctx, catalog.CoordinatorGroup)
 	if err != nil {
 		return err
 	}
-	_, err = conn.Exec(ctx, catalog.SetSizes(sizes, true))
-	return err
+	for _, text := range statements {
+		if _, err := conn.Exec(ctx, text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // call carries out a function of the gateway's own.
 func (s *session) call(ctx context.Context, name string, args json.RawMessage) (exec.CallResult, error) {
+	if f := sessionCalls[name]; f != nil {
+		value, err := f(s, ctx, args)
+		return oneValue(value), err
+	}
 	snapshot, err := s.snapshot(ctx)
 	if err != nil {
 		return exec.CallResult{}, err

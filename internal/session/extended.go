@@ -418,6 +418,7 @@ func (s *session) execute(ctx context.Context, body []byte) error {
 	if p == nil {
 		return noPortal(name)
 	}
+	s.note(p.prepared.text)
 	e := p.prepared.entry
 	if e == nil {
 		return s.client.Send(&pgproto3.EmptyQueryResponse{})

@@ -14,9 +14,14 @@ import (
 
 // mayNeedRewrite is a quick look for what rewrite changes.
 func mayNeedRewrite(text string) bool {
-	return strings.Contains(text, "pg_prepared_") || strings.Contains(text, "pg_export_snapshot") ||
-		strings.Contains(text, "pg_depend") || strings.Contains(text, "pg_init_privs") ||
-		len(text) > 6 && strings.EqualFold(text[:6], "create") && strings.Contains(strings.ToLower(text), "execute")
+	if strings.Contains(text, "pg_") {
+		for _, name := range [...]string{"pg_prepared_", "pg_export_snapshot", "pg_depend", "pg_init_privs", "pg_backend_pid", "pg_stat_activity", "pg_locks"} {
+			if strings.Contains(text, name) {
+				return true
+			}
+		}
+	}
+	return len(text) > 6 && strings.EqualFold(text[:6], "create") && strings.Contains(strings.ToLower(text), "execute")
 }
 
 // rewrite puts what only this session knows into a statement that asks the coordinator for it: its prepared statements, snapshots of
@@ -39,6 +44,9 @@ func (s *session) rewrite(ctx context.Context, text string) (string, error) {
 		create.Query, changed = query, true
 	}
 	if kindOf(statements[0]) == kindQuery {
+		if strings.Contains(text, "pg_backend_pid") {
+			changed = s.ownPID(tree)
+		}
 		tables := map[string]string{}
 		if strings.Contains(text, "pg_prepared_statements") {
 			tables["pg_prepared_statements"] = s.listPrepared()
@@ -46,15 +54,18 @@ func (s *session) rewrite(ctx context.Context, text string) (string, error) {
 		if !s.catalog.foreign && strings.Contains(text, "pg_prepared_xacts") {
 			tables["pg_prepared_xacts"] = preparedTransactions
 		}
+		s.ownProcess(text, tables)
 		if s.dumps() {
 			tables["pg_init_privs"] = ownRights
 			if strings.Contains(text, "pg_extension") {
 				tables["pg_depend"] = ownMembers
 			}
 		}
-		if changed, err = replaceTables(tree, tables); err != nil {
+		replaced, err := replaceTables(tree, tables)
+		if err != nil {
 			return "", err
 		}
+		changed = changed || replaced
 		if strings.Contains(text, "pg_export_snapshot") {
 			exported, err := s.exportSnapshots(ctx, tree)
 			if err != nil {
@@ -67,6 +78,29 @@ func (s *session) rewrite(ctx context.Context, text string) (string, error) {
 		return text, nil
 	}
 	return sql.Deparse(tree)
+}
+
+// ownPID puts the session's own process id in the place of calls of pg_backend_pid().
+func (s *session) ownPID(tree *sql.Node) (changed bool) {
+	isCall := func(n *sql.Node) bool {
+		names := sql.Strings(n.GetFuncCall().GetFuncname())
+		return len(names) > 0 && names[len(names)-1] == "pg_backend_pid" && (len(names) == 1 || names[0] == "pg_catalog")
+	}
+	sql.Walk(tree, func(m proto.Message) bool {
+		n, ok := m.(*sql.Node)
+		if !ok {
+			return true
+		}
+		if target := n.GetResTarget(); target != nil && target.Name == "" && isCall(target.Val) {
+			target.Name = "pg_backend_pid"
+		}
+		if isCall(n) {
+			n.Node = sql.Int(int(s.pid)).Node
+			changed = true
+		}
+		return true
+	})
+	return changed
 }
 
 // executed gives the query of a prepared statement, with the arguments of an EXECUTE in their places.

@@ -56,6 +56,7 @@ type Server struct {
 	manager     *txn.Manager
 	watcher     *catalog.Watcher
 	cluster     *cluster.Cluster
+	presence    *presence
 	wire        wire.Config
 	plans       *planCache
 	hashes      *exec.Hashes
@@ -124,6 +125,11 @@ func NewServer(ctx context.Context, config Config) (*Server, error) {
 		MinAge: config.RecoverAge, DeadlockTimeout: config.DeadlockTimeout,
 	})
 	s.cluster = cluster.New(cluster.Config{Pools: s.pools, Manager: s.manager, Admin: s.admin, Coordinator: s.coordinator, ShardCount: config.ShardCount, Log: config.Log})
+	s.presence = &presence{server: s, connect: connect}
+	heard, err := s.presence.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
 	s.wire = wire.Config{TLS: config.TLS, Cancel: s.cancel}
 	if !config.Trust {
 		s.wire.Verifier = s.verifier
@@ -136,6 +142,7 @@ func NewServer(ctx context.Context, config Config) (*Server, error) {
 	s.background.Go(func() { s.cluster.KeepClean(s.running, config.RecoverInterval) })
 	s.background.Go(func() { s.watchClients(s.running) })
 	s.background.Go(func() { s.sequences.Run(s.running, s.ownCoordinator) })
+	s.background.Go(func() { s.presence.run(s.running, heard) })
 	s.background.Go(func() { s.manager.WatchDeadlocks(s.running, s.nodes) })
 	runner := jobs.New(jobs.Config{Connect: connect, Execute: s.execute, Poll: config.JobPoll, Log: config.Log})
 	s.background.Go(func() { runner.Run(s.running) })
@@ -239,7 +246,7 @@ func (s *Server) serve(ctx context.Context, socket net.Conn, config *wire.Config
 
 // newSession registers a session under a process id and secret of its own.
 func (s *Server) newSession(client *wire.Conn) (*session, error) {
-	session := &session{server: s, client: client}
+	session := &session{server: s, client: client, over: make(chan struct{}), started: time.Now()}
 	rand.Read(session.secret[:])
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -250,12 +257,12 @@ func (s *Server) newSession(client *wire.Conn) (*session, error) {
 		return nil, sql.Errorf("53300", "sorry, too many clients already")
 	}
 	for {
-		s.lastPID = s.lastPID%(1<<31-1) + 1
-		if s.sessions[s.lastPID] == nil {
+		s.lastPID = (s.lastPID + 1) % (1 << sessionBits)
+		session.pid = s.presence.number.Load()<<sessionBits | s.lastPID
+		if s.sessions[session.pid] == nil {
 			break
 		}
 	}
-	session.pid = s.lastPID
 	s.sessions[session.pid] = session
 	return session, nil
 }
@@ -265,6 +272,7 @@ func (s *Server) endSession(session *session) {
 	delete(s.sessions, session.pid)
 	s.mu.Unlock()
 	session.close()
+	close(session.over)
 }
 
 // cancel carries out a cancel request.

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"maps"
@@ -51,10 +52,17 @@ type session struct {
 	rounds atomic.Uint64 // counts the beginnings and ends of messages' handling: odd while one is being handled
 	seen   uint64        // rounds when watchClients last looked, which alone uses it
 
-	mu      sync.Mutex
-	ending  bool
-	context context.Context // of the statements that run now; a cancel request ends it
-	stop    context.CancelCauseFunc
+	over    chan struct{} // closed when the session has ended
+	started time.Time
+	status  atomic.Uint32 // of the transaction, as the client was last told
+
+	mu          sync.Mutex
+	query       string // the client's last statement, or its beginning
+	queryStart  time.Time
+	application string
+	ending      bool
+	context     context.Context // of the statements that run now; a cancel request ends it
+	stop        context.CancelCauseFunc
 }
 
 var errDeadlock = &sql.Error{
@@ -94,6 +102,7 @@ func (s *session) welcome(ctx context.Context) error {
 		s.client.SendParameterStatus(name, value)
 	}
 	s.settings.derive()
+	s.status.Store('I')
 	s.client.Send(&pgproto3.BackendKeyData{ProcessID: s.pid, SecretKey: s.secret[:]})
 	s.client.SendReadyForQuery('I')
 	return s.client.Flush()
@@ -261,7 +270,9 @@ func (s *session) ready(ctx context.Context) error {
 		}
 	}
 	s.reportParameters()
-	return s.client.SendReadyForQuery(s.tx.Status())
+	status := s.tx.Status()
+	s.status.Store(uint32(status))
+	return s.client.SendReadyForQuery(status)
 }
 
 // report tells the client of a statement's error, and makes the open block a failed one.
@@ -300,7 +311,7 @@ func (s *session) async(group int32, m backend.Message) {
 		s.client.Write(m.Raw)
 	case 'A':
 		if group == catalog.CoordinatorGroup {
-			s.client.Write(m.Raw)
+			s.notified(m)
 		}
 	case 'S':
 		var status pgproto3.ParameterStatus
@@ -308,6 +319,14 @@ func (s *session) async(group int32, m backend.Message) {
 			s.noteParameter(status.Name, status.Value)
 		}
 	}
+}
+
+// notified passes a notification on. One that the session has sent itself comes from the process id that it knows as its own.
+func (s *session) notified(m backend.Message) {
+	if own := s.tx.Pinned(); own != nil && binary.BigEndian.Uint32(m.Body()) == own.PID() {
+		binary.BigEndian.PutUint32(m.Body(), s.pid)
+	}
+	s.client.Write(m.Raw)
 }
 
 // noteParameter takes down a setting that the client is to be told of. Like a server, a session tells so at the end of a round, and

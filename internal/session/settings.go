@@ -107,6 +107,8 @@ func (t *settings) derive() {
 	standard, ok := t.value("standard_conforming_strings")
 	t.odd = ok && standard != "on"
 	t.session.env.Plain = t.plain()
+	application, _ := t.value("application_name")
+	t.session.noteApplication(application)
 	encoding, ok := t.value("client_encoding")
 	t.session.env.ForeignEncoding = ok && encoding != "UTF8" && encoding != "SQL_ASCII"
 	t.session.env.MaxIntermediate = t.size("max_intermediate_result_size", 1<<30)

@@ -16,6 +16,7 @@ import (
 // simpleQuery carries out a Query message: one statement or several.
 func (s *session) simpleQuery(ctx context.Context, text string) error {
 	s.unnamed = nil
+	s.note(text)
 	text = s.standard(text)
 	scanned := !s.settings.odd && sql.Scan(text, &s.scanned)
 	var err error

@@ -180,6 +180,9 @@ func Integer(i int) *Node { return pg.MakeAConstIntNode(int64(i), -1) }
 // Text makes a string constant.
 func Text(s string) *Node { return pg.MakeAConstStrNode(s, -1) }
 
+// Int makes an integer constant.
+func Int(n int) *Node { return pg.MakeAConstIntNode(int64(n), -1) }
+
 // Coalesce makes COALESCE(args…).
 func Coalesce(args ...*Node) *Node {
 	return &Node{Node: &pg.Node_CoalesceExpr{CoalesceExpr: &pg.CoalesceExpr{Args: args, Location: -1}}}

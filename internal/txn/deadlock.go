@@ -27,7 +27,8 @@ type waits struct {
 	mu     sync.Mutex
 	blocks map[*Tx]*block
 
-	// The rest is used by the search alone.
+	// The rest is used by searches, one at a time.
+	searching sync.Mutex
 	published bool
 	seen      map[string]bool // the cycles found the last time
 }
@@ -73,8 +74,8 @@ func (m *Manager) withdraw(t *Tx, conn *backend.Conn) {
 	}
 }
 
-// waiting gives the blocks on several nodes that have been waiting for the whole timeout.
-func (w *waits) waiting() (found []publication) {
+// waiting gives the blocks on several nodes that have been found waiting so many times in a row.
+func (w *waits) waiting(times int) (found []publication) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for t, b := range w.blocks {
@@ -87,7 +88,7 @@ func (w *waits) waiting() (found []publication) {
 			continue
 		}
 		b.busy++
-		if b.busy < searchesPerTimeout || len(b.members) < 2 {
+		if b.busy < times || len(b.members) < 2 {
 			continue
 		}
 		p := publication{tx: t, number: b.number, began: b.began.UnixMicro(), fresh: true}
@@ -127,20 +128,34 @@ func (m *Manager) WatchDeadlocks(ctx context.Context, nodes func() []Node) {
 			return
 		case <-tick.C:
 		}
-		own := m.waits.waiting()
-		if len(own) == 0 && !m.waits.published {
-			continue
+		m.waits.searching.Lock()
+		own := m.waits.waiting(searchesPerTimeout)
+		if len(own) > 0 || m.waits.published {
+			searching, stop := context.WithTimeout(ctx, 5*m.config.DeadlockTimeout)
+			if _, err := m.search(searching, nodes(), own); err != nil && ctx.Err() == nil {
+				m.config.Log.Warn("looking for deadlocks over several nodes", "error", err)
+			}
+			stop()
 		}
-		searching, stop := context.WithTimeout(ctx, 5*m.config.DeadlockTimeout)
-		if err := m.search(searching, nodes(), own); err != nil && ctx.Err() == nil {
-			m.config.Log.Warn("looking for deadlocks over several nodes", "error", err)
-		}
-		stop()
+		m.waits.searching.Unlock()
 	}
 }
 
+// CheckDeadlocks looks for a deadlock over several nodes now, however short its blocks have been waiting, and tells whether it has
+// ended a block of this gateway.
+func (m *Manager) CheckDeadlocks(ctx context.Context, nodes []Node) (ended bool, err error) {
+	m.waits.searching.Lock()
+	defer m.waits.searching.Unlock()
+	for range 2 { // a cycle counts once it is seen twice
+		if ended, err = m.search(ctx, nodes, m.waits.waiting(1)); err != nil || ended {
+			break
+		}
+	}
+	return ended, err
+}
+
 // search publishes the gateway's waiting blocks and ends those of them that are the youngest of a cycle.
-func (m *Manager) search(ctx context.Context, nodes []Node, own []publication) error {
+func (m *Manager) search(ctx context.Context, nodes []Node, own []publication) (ended bool, err error) {
 	addresses := map[int32]backend.Address{}
 	for _, n := range nodes {
 		addresses[n.GroupID] = n.Address
@@ -149,7 +164,7 @@ func (m *Manager) search(ctx context.Context, nodes []Node, own []publication) e
 	m.waits.published = err != nil || len(own) > 0
 	if err != nil || len(own) == 0 {
 		m.waits.seen = nil
-		return err
+		return false, err
 	}
 	blocks := map[place]int{}
 	groups := map[int32]bool{}
@@ -166,7 +181,7 @@ func (m *Manager) search(ctx context.Context, nodes []Node, own []publication) e
 			continue
 		}
 		if err := m.readWaits(ctx, group, address, &g); err != nil {
-			return err // a missing edge hides a cycle; the next search may see it
+			return false, err // a missing edge hides a cycle; the next search may see it
 		}
 	}
 	seen := map[string]bool{}
@@ -183,10 +198,11 @@ func (m *Manager) search(ctx context.Context, nodes []Node, own []publication) e
 		if m.waits.seen[key] && p.tx.onDeadlock != nil {
 			m.config.Log.Info("ending a deadlock over several nodes", "blocks", len(cycle))
 			p.tx.onDeadlock()
+			ended = true
 		}
 	}
 	m.waits.seen = seen
-	return nil
+	return ended, nil
 }
 
 // isYoungest tells whether p began last of the blocks of a cycle whose gateways are alive.

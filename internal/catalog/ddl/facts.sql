@@ -113,3 +113,47 @@ ORDER BY n.nspname;
 INSERT INTO trunkline.pg_dist_rebalance_strategy VALUES
   ('by_disk_size', true, 'trunkline.citus_shard_cost_by_disk_size', 'trunkline.citus_node_capacity_1', 'trunkline.citus_shard_allowed_on_node_true', 0.1, 0.01, 0.5)
   ON CONFLICT DO NOTHING;
+
+-- Who does what on all nodes. The gateway asks all gateways for their clients and all nodes for their processes first, and leaves the
+-- answers in the setting trunkline.activity (session/activity.go).
+
+CREATE OR REPLACE FUNCTION trunkline_internal.activity(part text) RETURNS SETOF jsonb LANGUAGE sql STABLE ROWS 100 AS
+$$ SELECT pg_catalog.jsonb_array_elements(nullif(pg_catalog.current_setting('trunkline.activity', true), '')::jsonb->part) $$;
+
+-- Which client each server process works for. Processes that wait in a gateway's pool work for none.
+CREATE OR REPLACE VIEW trunkline_internal.held_process AS
+SELECT (h->>0)::int AS nodeid, (h->>1)::int AS pid, (h->>2)::bigint AS global_pid FROM trunkline_internal.activity('held') h;
+
+CREATE OR REPLACE VIEW trunkline.citus_stat_activity AS
+SELECT (s->>'global_pid')::bigint AS global_pid, (s->>'nodeid')::int AS nodeid, false AS is_worker_query, a.*
+FROM trunkline_internal.activity('sessions') s
+LEFT JOIN pg_catalog.pg_database d ON d.datname = s->>'datname'
+LEFT JOIN pg_catalog.pg_roles r ON r.rolname = s->>'usename',
+LATERAL pg_catalog.jsonb_populate_record(NULL::pg_catalog.pg_stat_activity, s || pg_catalog.jsonb_build_object('datid', d.oid, 'usesysid', r.oid)) a
+UNION ALL
+SELECT CASE WHEN h.pid IS NULL THEN trunkline.citus_calculate_gpid((n->>'nodeid')::int, a.pid) ELSE h.global_pid END, (n->>'nodeid')::int, h.pid IS NOT NULL, a.*
+FROM trunkline_internal.activity('nodes') n
+CROSS JOIN LATERAL pg_catalog.jsonb_populate_recordset(NULL::pg_catalog.pg_stat_activity, n->'activity') a
+LEFT JOIN trunkline_internal.held_process h ON h.nodeid = (n->>'nodeid')::int AND h.pid = a.pid;
+
+CREATE OR REPLACE VIEW trunkline.citus_dist_stat_activity AS SELECT * FROM trunkline.citus_stat_activity WHERE NOT is_worker_query;
+
+CREATE OR REPLACE VIEW trunkline.citus_locks AS
+SELECT CASE WHEN h.pid IS NULL THEN trunkline.citus_calculate_gpid((n->>'nodeid')::int, l.pid) ELSE h.global_pid END AS global_pid,
+       (n->>'nodeid')::int AS nodeid, e->>'relation_name' AS relation_name, l.*
+FROM trunkline_internal.activity('nodes') n
+CROSS JOIN LATERAL pg_catalog.jsonb_array_elements(n->'locks') e
+CROSS JOIN LATERAL pg_catalog.jsonb_populate_record(NULL::pg_catalog.pg_locks, e) l
+LEFT JOIN trunkline_internal.held_process h ON h.nodeid = (n->>'nodeid')::int AND h.pid = l.pid;
+
+CREATE OR REPLACE VIEW trunkline.citus_lock_waits AS
+WITH activity AS MATERIALIZED (SELECT * FROM trunkline.citus_stat_activity),
+process AS (SELECT nodeid, pid, global_pid FROM activity UNION SELECT nodeid, pid, global_pid FROM trunkline_internal.held_process)
+SELECT DISTINCT w.global_pid AS waiting_gpid, b.global_pid AS blocking_gpid,
+       (SELECT query FROM activity a WHERE a.global_pid = w.global_pid ORDER BY is_worker_query LIMIT 1) AS blocked_statement,
+       (SELECT query FROM activity a WHERE a.global_pid = b.global_pid ORDER BY is_worker_query LIMIT 1) AS current_statement_in_blocking_process,
+       trunkline.citus_nodeid_for_gpid(w.global_pid) AS waiting_nodeid, trunkline.citus_nodeid_for_gpid(b.global_pid) AS blocking_nodeid
+FROM trunkline_internal.activity('nodes') n
+CROSS JOIN LATERAL pg_catalog.jsonb_array_elements(n->'waits') e
+JOIN process w ON w.nodeid = (n->>'nodeid')::int AND w.pid = (e->>0)::int AND w.global_pid IS NOT NULL
+JOIN process b ON b.nodeid = (n->>'nodeid')::int AND b.pid = (e->>1)::int AND b.global_pid IS NOT NULL;

@@ -33,6 +33,23 @@ $$ SELECT (gpid % 10000000000)::int $$;
 CREATE OR REPLACE FUNCTION trunkline.citus_nodeid_for_gpid(gpid bigint) RETURNS int LANGUAGE sql IMMUTABLE AS
 $$ SELECT (gpid / 10000000000)::int $$;
 
+-- The cluster's clock: milliseconds since 1970, and a counter for what happens within one. There is one for all nodes, so it never goes
+-- back, whichever gateway is asked: sequence trunkline_internal.clock keeps both as one number.
+CREATE SEQUENCE IF NOT EXISTS trunkline_internal.clock;
+CREATE OR REPLACE FUNCTION trunkline.citus_get_node_clock() RETURNS trunkline.cluster_clock LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  tick bigint;
+BEGIN
+  PERFORM pg_advisory_lock(hashtextextended('trunkline clock', 0));
+  tick := setval('trunkline_internal.clock', greatest(nextval('trunkline_internal.clock'), (extract(epoch FROM clock_timestamp()) * 1000)::bigint << 22));
+  PERFORM pg_advisory_unlock(hashtextextended('trunkline clock', 0));
+  RETURN ROW(tick >> 22, (tick & 4194303)::int)::trunkline.cluster_clock;
+END $$;
+
+-- A transaction's clock is later than those of all transactions that had one before.
+CREATE OR REPLACE FUNCTION trunkline.citus_get_transaction_clock() RETURNS trunkline.cluster_clock LANGUAGE sql VOLATILE AS
+$$ SELECT trunkline.citus_get_node_clock() $$;
+
 CREATE OR REPLACE FUNCTION trunkline.citus_is_clock_after(clock_one trunkline.cluster_clock, clock_two trunkline.cluster_clock) RETURNS bool LANGUAGE sql IMMUTABLE AS
 $$ SELECT (clock_one.logical, clock_one.counter) > (clock_two.logical, clock_two.counter) $$;
 

@@ -83,6 +83,19 @@ CREATE UNLOGGED TABLE IF NOT EXISTS trunkline_internal.waiting_block (
   published_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- What gateways ask of one another, and answer (session/presence.go).
+CREATE UNLOGGED TABLE IF NOT EXISTS trunkline_internal.gateway_request (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  request jsonb NOT NULL,
+  asked_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE UNLOGGED TABLE IF NOT EXISTS trunkline_internal.gateway_answer (
+  request bigint REFERENCES trunkline_internal.gateway_request ON DELETE CASCADE,
+  gateway int,
+  answer jsonb NOT NULL,
+  PRIMARY KEY (request, gateway)
+);
+
 -- The transactions that clients have prepared, by the clients' own ids: the id of their branches on the nodes, and which groups these are
 -- of (txn/prepared.go).
 CREATE TABLE IF NOT EXISTS trunkline_internal.prepared_transaction (
