@@ -20,7 +20,8 @@ import (
 // is asked for the catalog's version in the same round trip, after the statement: a shell that was read is one whose distribution
 // was committed before, and then the version is another. Only then is the client told that its statement is complete; else the
 // statement is planned again, and run again if it is another one now. Writes to a shell fail by themselves
-// (trunkline_internal.refuse_shell).
+// (trunkline_internal.refuse_shell). Data definition is confirmed likewise, in a block that is opened around it, and undone if it has met a
+// shell.
 
 const versionQuery = "SELECT pg_catalog.sum(changes) FROM trunkline.catalog_version"
 
@@ -68,6 +69,31 @@ func isCopyOut(stmt sql.Statement) bool {
 	return n != nil && !n.IsFrom
 }
 
+// changesLocal tells whether a statement changes the definition of tables, or empties them, as far as it may do so in a transaction: that
+// of a shell alone must be taken back.
+func changesLocal(stmt sql.Statement, local int) bool {
+	n := stmt.Tree
+	switch {
+	case n.GetDropStmt() != nil:
+		switch n.GetDropStmt().RemoveType.String() {
+		case "OBJECT_TABLE", "OBJECT_INDEX", "OBJECT_TRIGGER", "OBJECT_RULE", "OBJECT_POLICY":
+			return !n.GetDropStmt().Concurrent
+		}
+		return false
+	case n.GetIndexStmt() != nil:
+		return local > 0 && !n.GetIndexStmt().Concurrent
+	case n.GetAlterTableStmt() != nil:
+		for _, command := range n.GetAlterTableStmt().Cmds {
+			if partition := command.GetAlterTableCmd().GetDef().GetPartitionCmd(); partition.GetConcurrent() {
+				return false
+			}
+		}
+		return local > 0
+	}
+	return local > 0 && (n.GetTruncateStmt() != nil || n.GetRenameStmt() != nil || n.GetGrantStmt() != nil || n.GetAlterObjectSchemaStmt() != nil ||
+		n.GetCreateTrigStmt() != nil || n.GetRuleStmt() != nil || n.GetCreatePolicyStmt() != nil || n.GetCommentStmt() != nil)
+}
+
 // toConfirm tells whether the catalog's version must be asked for after a statement.
 func (s *session) toConfirm(e *entry) bool {
 	return e.readsLocal && s.env.Snapshot.Version > 0
@@ -107,6 +133,9 @@ func (s *session) confirm(ctx context.Context, conn *backend.Conn, e *entry, tex
 	if len(results) == 1 && len(results[0].Rows) == 1 && string(results[0].Rows[0][0]) == strconv.FormatInt(used, 10) {
 		return nil
 	}
+	if e.kind == kindDefinition {
+		return s.confirmDefinition(ctx, text)
+	}
 	passed := e.passThrough()
 	s.definitionsChanged()
 	again, err := s.find(ctx, text, false, nil, false)
@@ -120,6 +149,27 @@ func (s *session) confirm(ctx context.Context, conn *backend.Conn, e *entry, tex
 		return concurrentChange("A table that the statement reads was distributed meanwhile.")
 	}
 	return &exec.StaleError{Err: &pgconn.PgError{Severity: "ERROR", Code: "40001", Message: "a table that the statement reads was distributed meanwhile"}}
+}
+
+// confirmDefinition plans a definition that has been carried out on the coordinator for the tables as others see them: in its own
+// transaction, what it has dropped is gone.
+func (s *session) confirmDefinition(ctx context.Context, text string) error {
+	s.definitionsChanged()
+	snapshot, err := s.server.watcher.Refresh(ctx)
+	if err != nil {
+		return err
+	}
+	statements, err := sql.Parse(text)
+	if err != nil {
+		return err
+	}
+	for _, stmt := range statements {
+		p, err := plan.Make(stmt, nil, snapshot, s.planSettings())
+		if err != nil || !(&entry{plan: p}).passThrough() {
+			return concurrentChange("A table that the statement changes was distributed meanwhile.")
+		}
+	}
+	return nil
 }
 
 // sameTables tells whether two plans find the same tables distributed in the same way.

@@ -184,7 +184,7 @@ func (s *session) make(ctx context.Context, stmt sql.Statement, snapshot *catalo
 		fingerprint: snapshot.Fingerprint, fixed: fixedLiterals(p, stmt.Text, literals),
 	}
 	e.statistics.Store(settings.Statistics)
-	e.readsLocal = readsLocal(stmt, p, all, local)
+	e.readsLocal = readsLocal(stmt, p, all, local) || e.passThrough() && len(s.catalog.temps) == 0 && changesLocal(stmt, local)
 	if _, utility := p.Root.(*plan.Utility); utility && !s.held(e) && (e.kind == kindFetch || e.kind == kindClose) {
 		e.plan = &plan.Plan{Root: &plan.Coordinator{}, ReturnsRows: true}
 	}
