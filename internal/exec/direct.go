@@ -20,11 +20,17 @@ func Direct(ctx context.Context, env *Env, c *backend.Conn, p *Prepared, bind *B
 	}
 	tag, wrote, err := direct(ctx, env, c, p, bind, name, known, out)
 	if err != nil && key != nil && stateOf(err) == "0A000" && !wrote && c.TxStatus() == 'I' {
-		// The table has changed since ("cached plan must not change result type"): prepare it anew.
+		// The table has changed since ("cached plan must not change result type"): prepare it anew, if the result is still what the
+		// client has been told.
 		if bind.Then != nil {
 			if _, err := c.Collect(ctx); err != nil {
 				return "", err
 			}
+		}
+		_, fields, failure := Describe(ctx, c, bind.Text, p.Params)
+		if failure != nil || !SameTypes(fields, p.Fields) {
+			bind.Then = nil // has been answered
+			return "", err
 		}
 		c.Unprepare(string(key))
 		name, known = c.Prepared(key)

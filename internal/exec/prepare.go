@@ -59,6 +59,19 @@ func Describe(ctx context.Context, c *backend.Conn, text string, declared []uint
 	}
 }
 
+// SameTypes tells whether two results have columns of the same types.
+func SameTypes(a, b []pgproto3.FieldDescription) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].DataTypeOID != b[i].DataTypeOID {
+			return false
+		}
+	}
+	return true
+}
+
 // drainError reads up to ReadyForQuery after an error and gives that error.
 func drainError(ctx context.Context, c *backend.Conn, failure error) error {
 	for {

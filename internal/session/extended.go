@@ -239,24 +239,11 @@ func (s *session) fresh(ctx context.Context, p *prepared) error {
 	if err := s.plan(ctx, p); err != nil {
 		return err
 	}
-	if p.named && old.prepared != nil && p.entry != nil && p.entry.prepared != nil && !sameTypes(old.prepared.Fields, p.entry.prepared.Fields) {
+	if p.named && old.prepared != nil && p.entry != nil && p.entry.prepared != nil && !exec.SameTypes(old.prepared.Fields, p.entry.prepared.Fields) {
 		p.entry = old // so that it goes on failing until the client prepares it anew
 		return sql.Errorf("0A000", "cached plan must not change result type")
 	}
 	return nil
-}
-
-// sameTypes tells whether two results have columns of the same types.
-func sameTypes(a, b []pgproto3.FieldDescription) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i].DataTypeOID != b[i].DataTypeOID {
-			return false
-		}
-	}
-	return true
 }
 
 func (s *session) statement(name string) (*prepared, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/trunkline/trunkline/internal/backend"
@@ -245,6 +246,11 @@ func (s *session) refusal(ctx context.Context, stmt sql.Statement, declared []ui
 // syntaxError gives PostgreSQL's own error for a text that cannot be parsed, which has what the parser's library leaves out:
 // SQLSTATEs other than 42601, details and hints.
 func (s *session) syntaxError(ctx context.Context, text string, found error) error {
+	if s.env.ForeignEncoding && !utf8.ValidString(text) {
+		return sql.Unsupported("statements with characters beyond ASCII must be in UTF-8",
+			"The session's client_encoding is another, in which only values and results are converted.",
+			"SET client_encoding TO UTF8, or give the values as parameters.")
+	}
 	conn, release, err := s.borrowCoordinator(ctx)
 	if err != nil {
 		return found

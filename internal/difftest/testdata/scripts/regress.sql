@@ -110,3 +110,11 @@ SELECT session_user = current_user, current_setting('role');
 INSERT INTO n VALUES (7, 'seven');
 REVOKE SELECT ON n FROM regress_two;
 DROP ROLE regress_one, regress_two;
+
+-- a prepared statement whose result changes
+CREATE TEMP TABLE grows AS SELECT 1 AS a;
+PREPARE all_of_it AS SELECT * FROM grows;
+EXECUTE all_of_it;
+ALTER TABLE grows ADD COLUMN b int;
+EXECUTE all_of_it;
+SELECT * FROM grows;
