@@ -42,7 +42,13 @@ func (w *writer) step() {
 	g := &generator{Choices: w.Choices, budget: 3, params: w.Chance(20)}
 	t := &tables[w.N(len(tables))]
 	var text string
-	switch w.N(20) {
+	switch w.N(24) {
+	case 20:
+		text = w.merge(g, t)
+	case 21, 22:
+		text = w.modifyingWith(g, t)
+	case 23:
+		text = w.moveThrough(g, t)
 	case 0, 1, 2, 3:
 		text = w.insertValues(g, t)
 	case 4, 5, 6:
@@ -158,7 +164,8 @@ func (w *writer) insertValues(g *generator, t *table) string {
 		}
 		rows = append(rows, "("+strings.Join(values, ", ")+")")
 	}
-	return fmt.Sprintf("INSERT INTO %s (%s) VALUES %s%s%s", t.name, columnNames(list), strings.Join(rows, ", "), w.onConflict(g, t), w.returning(g, t, t.name))
+	name := w.target(t)
+	return fmt.Sprintf("INSERT INTO %s (%s) VALUES %s%s%s", name, columnNames(list), strings.Join(rows, ", "), w.onConflict(g, t, name), w.returning(g, t, name))
 }
 
 // insertSelect takes the rows of a query with ids of their own.
@@ -185,17 +192,46 @@ func (w *writer) insertSelect(g *generator, t *table) string {
 	if w.Chance(60) {
 		where = g.where(s, 1, false)
 	}
-	return fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s%s%s%s", t.name, columnNames(list), strings.Join(values, ", "), from, where, w.onConflict(g, t), w.returning(g, t, t.name))
+	name := w.target(t)
+	return fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s%s%s%s", name, columnNames(list), strings.Join(values, ", "), from, where, w.onConflict(g, t, name), w.returning(g, t, name))
 }
 
-func (w *writer) onConflict(g *generator, t *table) string {
+// target is the table itself, or a view over it that can be written to.
+func (w *writer) target(t *table) string {
+	for _, v := range views {
+		if v.query == "SELECT * FROM "+t.name && w.Chance(25) {
+			return v.name
+		}
+	}
+	return t.name
+}
+
+// moveThrough takes rows out of one table and puts what becomes of them into another, in one statement.
+func (w *writer) moveThrough(g *generator, t *table) string {
+	to := &tables[w.N(len(tables))]
+	if to.name == t.name {
+		return w.delete(g, t)
+	}
+	w.ids++
+	list := []column{{"id", typeInt}, {"k", typeInt}, {"a", typeInt}, {"b", typeText}, {"n", typeNum}, {"t", typeTime}}
+	id := fmt.Sprintf("m.id + %d", 100*w.ids)
+	values := []string{id, "coalesce(m.k, 1)", "coalesce(m.a, 2)", "coalesce(m.b, 'x')", "coalesce(m.n, 1.00)", "coalesce(m.t, '2020-01-01 00:00:00+00')"}
+	if to.name == "d3" {
+		values[1] = id
+	}
+	condition := g.condition(&scope{atoms: tableAtoms(t.name)}, 1)
+	return fmt.Sprintf("WITH m AS (DELETE FROM %s WHERE %s RETURNING *) INSERT INTO %s (%s) SELECT %s FROM m%s", t.name, condition, to.name, columnNames(list),
+		strings.Join(values, ", "), pick(w.Choices, []string{"", " RETURNING id, k, b", " ON CONFLICT DO NOTHING"}))
+}
+
+func (w *writer) onConflict(g *generator, t *table, name string) string {
 	if len(t.unique) == 0 || !w.Chance(35) {
 		return ""
 	}
 	if w.Chance(40) {
 		return pick(w.Choices, []string{" ON CONFLICT DO NOTHING", fmt.Sprintf(" ON CONFLICT (%s) DO NOTHING", strings.Join(t.unique, ", "))})
 	}
-	s := &scope{atoms: tableAtoms(t.name)}
+	s := &scope{atoms: tableAtoms(name)}
 	s.atoms = append(s.atoms, tableAtoms("excluded")...)
 	budget := g.budget
 	g.budget = 0
@@ -232,8 +268,11 @@ func (w *writer) assignments(g *generator, s *scope, t *table) string {
 		}
 		used[c.name] = true
 		value := g.expr(s, c.typ, 2)
-		if w.Chance(5) {
+		switch {
+		case w.Chance(5):
 			value = "DEFAULT"
+		case c.typ == typeInt && w.Chance(6):
+			value = pick(w.Choices, []string{"nextval('drawn')::int * 0 + 4", "twice(id)", "(random() * 0)::int + 3"})
 		}
 		sets = append(sets, c.name+" = "+value)
 	}
@@ -282,7 +321,7 @@ func (w *writer) update(g *generator, t *table) string {
 	}
 	sets := w.assignments(g, s, t)
 	where = w.conditions(g, s, where)
-	return fmt.Sprintf("UPDATE %s AS %s SET %s%s%s%s", t.name, alias, sets, from, where, w.returning(g, t, alias))
+	return fmt.Sprintf("UPDATE %s AS %s SET %s%s%s%s", w.target(t), alias, sets, from, where, w.returning(g, t, alias))
 }
 
 func (w *writer) conditions(g *generator, s *scope, where string) string {
@@ -307,7 +346,7 @@ func (w *writer) delete(g *generator, t *table) string {
 		using, where = " USING "+table, " WHERE "+condition
 	}
 	where = w.conditions(g, s, where)
-	return fmt.Sprintf("DELETE FROM %s AS %s%s%s%s", t.name, alias, using, where, w.returning(g, t, alias))
+	return fmt.Sprintf("DELETE FROM %s AS %s%s%s%s", w.target(t), alias, using, where, w.returning(g, t, alias))
 }
 
 func (w *writer) modifyingWith(g *generator, t *table) string {
@@ -333,6 +372,13 @@ func (w *writer) merge(g *generator, t *table) string {
 		key = t.key
 	}
 	matched := pick(w.Choices, []string{"DELETE", "DO NOTHING", "UPDATE SET f = true", "UPDATE SET n = 1"})
-	return fmt.Sprintf("MERGE INTO %s AS t USING %s ON t.%s = s.%s AND t.id = s.id WHEN MATCHED THEN %s WHEN NOT MATCHED THEN INSERT (id, k, a, b) VALUES (s.id + 500, s.k, coalesce(s.a, 1), coalesce(s.b, 'm'))",
-		t.name, from, key, key, matched)
+	if w.Chance(30) {
+		matched = pick(w.Choices, []string{"DO NOTHING", "UPDATE SET f = NOT t.f", "DELETE"}) + " WHEN MATCHED AND t.b < s.b THEN " + matched
+	}
+	values := map[string]string{"k": "s.k", "a": "coalesce(s.a, 1)", "b": "coalesce(s.b, 'm')"}
+	if t.key == "a" || t.key == "b" {
+		values[t.key] = "s." + t.key // as it is compared
+	}
+	return fmt.Sprintf("MERGE INTO %s AS t USING %s ON t.%s = s.%s AND t.id = s.id WHEN MATCHED AND t.id %% 2 = 0 THEN %s WHEN NOT MATCHED THEN INSERT (id, k, a, b) VALUES (s.id + 500, %s, %s, %s)",
+		t.name, from, key, key, matched, values["k"], values["a"], values["b"])
 }

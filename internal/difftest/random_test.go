@@ -21,6 +21,7 @@ type tester struct {
 	sample   map[string]string
 	kinds    map[string]int // failures by kind
 	writes   bool
+	extra    []string // statements that add to the tables what only writes are generated for
 	reset    []string // statements that put all tables back to their first rows
 }
 
@@ -126,6 +127,9 @@ func (x *tester) rebuild() {
 			x.session.Distribute(x.T, d)
 		}
 		x.session.Must(x.T, tables[i].fill(x.seed))
+	}
+	for _, text := range x.extra {
+		x.session.Must(x.T, text)
 	}
 	for _, v := range views {
 		x.session.Must(x.T, "CREATE VIEW "+v.name+" AS "+v.query)
@@ -302,5 +306,15 @@ func TestRandomChanges(t *testing.T) {
 	seed, until, most, failures := extent(t, 200)
 	x := newTester(t, seed)
 	x.writes = true
+	x.session.Must(t, "CREATE SEQUENCE drawn")
+	x.session.Must(t, "CREATE FUNCTION twice(n int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN n * 2; END $$")
+	x.session.Must(t, "CREATE FUNCTION fill_in() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.x := coalesce(NEW.x, 0.25) + 1; RETURN NEW; END $$")
+	x.extra = []string{
+		"ALTER TABLE d2 ADD COLUMN made int GENERATED ALWAYS AS (coalesce(a, 0) * 2 + id) STORED",
+		"CREATE TRIGGER fill_in BEFORE INSERT OR UPDATE ON x3 FOR EACH ROW EXECUTE FUNCTION fill_in()",
+	}
+	for _, text := range x.extra {
+		x.session.Must(t, text)
+	}
 	x.search(ChangeCase, until, most, failures)
 }
