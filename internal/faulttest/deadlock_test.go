@@ -2,6 +2,7 @@ package faulttest
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -151,4 +152,43 @@ func TestDistributedDeadlock(t *testing.T) {
 	eventually(t, 5*time.Second, "what waiting blocks published is removed", func() bool {
 		return pgtest.Rows(t, l.coordinator(), published)[0][0] == "0"
 	})
+}
+
+// Statements over several nodes outside of a block take part in deadlocks too: as one transaction they hold locks on one node while they
+// wait on another.
+func TestDeadlockWithStatement(t *testing.T) {
+	l := sharedLab(t)
+	one := gateway(t, l.coordinator(), l.database)
+	l.form(one)
+	block, single := l.connect(one), l.connect(one)
+	defer block.Close(context.Background())
+	defer single.Close(context.Background())
+	l.exec(block, "CREATE TABLE acct (id int PRIMARY KEY, n int)")
+	l.exec(block, "SELECT create_distributed_table('acct', 'id')")
+	l.exec(block, "INSERT INTO acct SELECT g, 0 FROM generate_series(1, 1000) g")
+	a, b := l.keyOn(block, "acct", 1), l.keyOn(block, "acct", 2)
+	for _, text := range []string{
+		fmt.Sprintf("UPDATE acct SET n = n + 1 WHERE id IN (%d, %d)", a, b),
+		fmt.Sprintf("SELECT * FROM acct WHERE id IN (%d, %d) FOR UPDATE", a, b),
+	} {
+		l.exec(block, "BEGIN")
+		l.exec(block, "UPDATE acct SET n = n + 1 WHERE id = $1", a)
+		ended := make(chan error, 1)
+		go func() {
+			_, err := single.Exec(t.Context(), text, pgx.QueryExecModeSimpleProtocol)
+			ended <- err
+		}()
+		const waits = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.datname = current_database() JOIN pg_stat_activity s USING (pid) WHERE s.datid = d.oid AND NOT granted"
+		eventually(t, 10*time.Second, "the statement waits", func() bool {
+			return pgtest.Rows(t, l.nodes[1].server.DSN(l.database), waits)[0][0] != "0"
+		})
+		if _, err := block.Exec(t.Context(), "UPDATE acct SET n = n + 1 WHERE id = $1", b); err != nil {
+			t.Errorf("the older transaction was ended: %v", err)
+		}
+		l.exec(block, "COMMIT")
+		if err := <-ended; err != nil && sqlState(err) != "40P01" {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	l.settled(5 * time.Second)
 }

@@ -190,3 +190,19 @@ func sqlState(err error) string {
 	}
 	return ""
 }
+
+// The gateway's rounds go by what the database says, unless they are turned off there.
+func TestCyclesOfDatabase(t *testing.T) {
+	g := start(t)
+	c := g.connect()
+	g.distributed(c, 20)
+	name := c.Config().Database
+	g.exec(c, "ALTER DATABASE "+name+" SET citus.recover_2pc_interval = '-1'")
+	g.exec(c, "ALTER DATABASE "+name+" SET citus.distributed_deadlock_detection_factor = '-1'")
+	quiet := g.another(c)
+	g.want(quiet, "SELECT count(*) FROM t", "20")
+	g.want(quiet, "SELECT check_distributed_deadlocks()", "f")
+	g.exec(c, "ALTER DATABASE "+name+" SET citus.recover_2pc_interval = '30s'")
+	g.exec(c, "ALTER DATABASE "+name+" SET citus.distributed_deadlock_detection_factor = '1.5'")
+	g.want(g.another(c), "SELECT count(*) FROM t", "20")
+}

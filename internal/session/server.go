@@ -6,6 +6,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -85,9 +86,6 @@ func NewServer(ctx context.Context, config Config) (*Server, error) {
 	if config.PlanCache <= 0 {
 		config.PlanCache = 10_000
 	}
-	if config.RecoverInterval <= 0 {
-		config.RecoverInterval = time.Minute // citus.recover_2pc_interval
-	}
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
@@ -98,7 +96,7 @@ func NewServer(ctx context.Context, config Config) (*Server, error) {
 	if options.ApplicationName == "" {
 		options.ApplicationName = "trunkline"
 	}
-	s := &Server{config: config, log: config.Log, coordinator: address, admin: admin, hashes: exec.NewHashes(), sequences: exec.NewSequences(), holders: make(chan struct{}, max(1, config.PoolSize/4)), sessions: map[uint32]*session{}}
+	s := &Server{log: config.Log, coordinator: address, admin: admin, hashes: exec.NewHashes(), sequences: exec.NewSequences(), holders: make(chan struct{}, max(1, config.PoolSize/4)), sessions: map[uint32]*session{}}
 	if s.plans, err = newPlanCache(config.PlanCache); err != nil {
 		return nil, err
 	}
@@ -111,10 +109,14 @@ func NewServer(ctx context.Context, config Config) (*Server, error) {
 		s.admin.Database = s.admin.User
 	}
 	err = catalog.Bootstrap(ctx, conn)
+	if err == nil {
+		err = config.readCycles(ctx, conn)
+	}
 	conn.Close()
 	if err != nil {
 		return nil, err
 	}
+	s.config = config
 	if s.watcher, err = catalog.Watch(ctx, connect, config.Log); err != nil {
 		return nil, err
 	}
@@ -139,11 +141,13 @@ func NewServer(ctx context.Context, config Config) (*Server, error) {
 	s.background.Go(func() {
 		s.manager.Run(s.running, s.nodes, func() time.Duration { return config.RecoverInterval })
 	})
-	s.background.Go(func() { s.cluster.KeepClean(s.running, config.RecoverInterval) })
+	s.background.Go(func() { s.cluster.KeepClean(s.running, cmp.Or(max(config.RecoverInterval, 0), time.Minute)) })
 	s.background.Go(func() { s.watchClients(s.running) })
 	s.background.Go(func() { s.sequences.Run(s.running, s.ownCoordinator) })
 	s.background.Go(func() { s.presence.run(s.running, heard) })
-	s.background.Go(func() { s.manager.WatchDeadlocks(s.running, s.nodes) })
+	if config.DeadlockTimeout > 0 {
+		s.background.Go(func() { s.manager.WatchDeadlocks(s.running, s.nodes) })
+	}
 	runner := jobs.New(jobs.Config{Connect: connect, Execute: s.execute, Poll: config.JobPoll, Log: config.Log})
 	s.background.Go(func() { runner.Run(s.running) })
 	return s, nil

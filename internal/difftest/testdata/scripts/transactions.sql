@@ -185,6 +185,17 @@ SELECT set_config('transaction_read_only', 'on', true);
 UPDATE t SET n = 1 WHERE k = 1;
 ROLLBACK;
 
+-- a read of many shards, then a write to a reference table that depends on it
+
+BEGIN;
+SELECT count(*), sum(n) FROM t;
+UPDATE r SET v = (SELECT 'sum ' || sum(n) FROM t) WHERE id = 2;
+INSERT INTO r SELECT 1000 + k, v FROM t WHERE k <= 3;
+SELECT r.v, t.v FROM r JOIN t ON t.k = r.id - 1000;
+COMMIT;
+SELECT * FROM r ORDER BY id;
+DELETE FROM r WHERE id > 1000;
+
 -- chains
 
 BEGIN ISOLATION LEVEL SERIALIZABLE;
