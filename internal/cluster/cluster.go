@@ -96,6 +96,7 @@ var calls = map[string]call{
 	"undistribute_table":                           transactional(undistributeTable),
 	"truncate_local_data_after_distributing_table": transactional(truncateLocalData),
 	"citus_schema_distribute":                      transactional(distributeSchema),
+	"citus_schema_move":                            moveSchema,
 	"citus_schema_undistribute":                    transactional(undistributeSchema),
 	"citus_add_node":                               transactional(addNode),
 	"citus_add_inactive_node":                      transactional(addInactiveNode),

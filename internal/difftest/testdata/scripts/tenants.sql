@@ -72,6 +72,9 @@ INSERT INTO plain.wanders VALUES (6, 6);
 SELECT * FROM plain.wanders;
 ALTER SCHEMA globex RENAME TO hooli;
 SELECT count(*) FROM hooli.posts;
+-- @gateway
+SELECT citus_schema_move('hooli', n.nodeid, 'block_writes') FROM pg_dist_node n WHERE n.groupid <> 0 AND NOT EXISTS (SELECT FROM pg_dist_schema s JOIN pg_dist_partition p USING (colocationid) JOIN pg_dist_shard USING (logicalrelid) JOIN pg_dist_placement l USING (shardid) WHERE s.schemaid = 'hooli'::regnamespace AND l.groupid = n.groupid);
+SELECT count(*), sum(author) FROM hooli.posts;
 CREATE TABLE hooli.after (id int REFERENCES hooli.users);
 INSERT INTO hooli.after VALUES (1), (2);
 -- @refused
