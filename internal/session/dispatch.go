@@ -306,6 +306,9 @@ func (s *session) tell(ctx context.Context, statements []string) error {
 
 // call carries out a function of the gateway's own.
 func (s *session) call(ctx context.Context, name string, args json.RawMessage) (exec.CallResult, error) {
+	if name == "master_modify_multiple_shards" {
+		return s.modifyShards(ctx, args)
+	}
 	if f := sessionCalls[name]; f != nil {
 		value, err := f(s, ctx, args)
 		return oneValue(value), err
