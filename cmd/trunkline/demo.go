@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"sync"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
-	"golang.org/x/term"
 
 	"github.com/trunkline/trunkline/internal/demo"
 	"github.com/trunkline/trunkline/internal/localpg"
@@ -120,12 +118,7 @@ type progress struct {
 }
 
 func newProgress(out io.Writer) *progress {
-	p := &progress{out: out}
-	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		width, _, err := term.GetSize(int(f.Fd()))
-		p.terminal = err == nil && width > 0 // one without a size cannot show a bar
-	}
-	return p
+	return &progress{out: out, terminal: isTerminal(out)}
 }
 
 func (p *progress) report(done, total int64) {

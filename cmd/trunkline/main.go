@@ -51,7 +51,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())}
 	})
-	root.AddCommand(upCommand(), downCommand(), statusCommand(), gatewayCommand(), demoCommand(), dumpDistributionCommand(), versionCommand())
+	root.AddCommand(upCommand(), downCommand(), statusCommand(), gatewayCommand(), rebalanceCommand(), demoCommand(), dumpDistributionCommand(), versionCommand())
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -111,6 +111,7 @@ var calls = map[string]call{
 	"citus_check_cluster_node_health":              checkHealth,
 	"replicate_reference_tables":                   transactional(replicateReferenceTables),
 	"citus_drain_node":                             drainNode,
+	"get_rebalance_progress":                       rebalanceProgress,
 	"get_rebalance_table_shards_plan":              rebalancePlan,
 	"rebalance_table_shards":                       rebalanceTableShards,
 	"citus_rebalance_start":                        transactional(rebalanceStart),

@@ -53,10 +53,30 @@ func moveShardPlacement(o *operation, ctx context.Context, raw json.RawMessage) 
 	if err != nil {
 		return CallResult{}, err
 	}
+	there, err := o.alreadyThere(ctx, request)
+	if err != nil {
+		return CallResult{}, err
+	}
+	if there {
+		return CallResult{Columns: []string{"value"}, Rows: [][]*string{{void()}}}, nil
+	}
 	if err := o.Move(ctx, o.moveEnv(), request); err != nil {
 		return CallResult{}, err
 	}
 	return CallResult{Columns: []string{"value"}, Rows: [][]*string{{void()}}, Changed: true}, nil
+}
+
+// alreadyThere tells whether a shard group is where it is to go: whoever asks again, because the gateway that was asked first died, is
+// told so. What that gateway left of the move is cleared away first.
+func (o *operation) alreadyThere(ctx context.Context, request move.Request) (bool, error) {
+	rows, err := o.look(ctx, fmt.Sprintf("SELECT g.groupid, coalesce(n.nodename || ':' || n.nodeport, '') FROM trunkline.shard_group g LEFT JOIN trunkline.pg_dist_node n ON n.groupid = g.groupid AND n.noderole = 'primary' WHERE g.shardgroupid = %d", request.ShardGroup))
+	if err != nil || len(rows) == 0 {
+		return false, err
+	}
+	if target := request.Parts[0].Group; int32(rows[0].int(0)) != target || target == request.Source {
+		return false, nil
+	}
+	return true, o.say(ctx, "warning", "shard is already present on node "+rows[0].text(1), "Move may have already completed.", "")
 }
 
 // notInBlock refuses what consists of several transactions.

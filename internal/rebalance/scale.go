@@ -9,6 +9,9 @@ import (
 // finest is how close to its share a node is brought by exchanging units, which takes two moves, whatever the threshold.
 const finest = 0.02
 
+// slight is the part of a node's share below which a difference of what two nodes carry of one set does not count.
+const slight = 0.02
+
 // rounding is the part of a node's share below which a difference of costs means nothing.
 const rounding = 1e-9
 
@@ -84,7 +87,7 @@ func (s *scale) move(unit, to int) {
 // allowed tells whether a unit may move to a node.
 func (s *scale) allowed(unit, to int) bool {
 	u := s.p.Units[unit]
-	if set := s.spread[u.Set]; set != nil && s.share[u.Node] > 0 && (set[to]+u.Cost)/s.share[to] > set[u.Node]/s.share[u.Node]*(1+rounding) {
+	if set := s.spread[u.Set]; set != nil && s.share[u.Node] > 0 && (set[to]+u.Cost)/s.share[to] > set[u.Node]/s.share[u.Node]*(1+slight) {
 		return false
 	}
 	return s.p.allowed(unit, to)
@@ -203,10 +206,11 @@ func (s *scale) preferred(unit, other int) bool {
 
 // emptier compares two nodes by what they carry of these units, then of all.
 func (s *scale) emptier(a, b int) bool {
-	if d := s.use(a) - s.use(b); math.Abs(d) > rounding {
-		return d < 0
+	d := s.use(a) - s.use(b)
+	if s.whole != nil && math.Abs(d) < slight {
+		d = s.whole.use(a) - s.whole.use(b)
 	}
-	return s.whole != nil && s.whole.use(a) < s.whole.use(b)-rounding
+	return d < -rounding
 }
 
 // fullest is how much the fullest node carries by its share.
@@ -252,7 +256,7 @@ func (s *scale) improve(n int) bool {
 			return
 		}
 		better := gain > bestGain*(1+rounding)
-		if !better && best >= 0 && gain >= bestGain*(1-rounding) {
+		if s.whole != nil && best >= 0 && math.Abs(gain-bestGain) <= slight*bestGain {
 			better = to != bestTo && s.emptier(to, bestTo) || s.emptier(s.p.Units[best].Node, u.Node)
 		}
 		if best < 0 || better {
