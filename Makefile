@@ -35,6 +35,11 @@ bench: postgres build
 	@scripts/install-pgbouncer.sh
 	$(GO) run ./internal/bench $(BENCHFLAGS)
 
+## demo-rebalance: add workers under load, rebalance, print what clients noticed, and draw it
+.PHONY: demo-rebalance
+demo-rebalance: postgres build
+	$(GO) run ./internal/demo/rebalancing $(DEMOFLAGS)
+
 ## microbench: run the Go benchmarks of the packages
 .PHONY: microbench
 microbench: postgres
