@@ -23,6 +23,7 @@ import (
 
 // settings are those of all servers alike. They are durable, as in production; what only makes figures unsteady is off.
 var settings = map[string]string{
+	"wal_level":                 "logical",
 	"shared_buffers":            "256MB",
 	"max_wal_size":              "4GB",
 	"checkpoint_timeout":        "1h",

@@ -48,6 +48,9 @@ func (x *execution) clusterCall(ctx context.Context, op *plan.ClusterCall, out R
 			}
 		}
 	}
+	if len(op.SQL) == 0 {
+		return "CALL", nil
+	}
 	// What the calls did may be committed by now, so a cancel request that comes late must not make an error of it.
 	return x.single(context.WithoutCancel(ctx), catalog.CoordinatorGroup, op.SQL, place{}, x.rootFormats(nil), false, out)
 }

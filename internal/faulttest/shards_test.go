@@ -181,3 +181,16 @@ func orNil(err error) error {
 	}
 	return err
 }
+
+// TestCallCleanUp calls the procedure that clears orphans away through a gateway.
+func TestCallCleanUp(t *testing.T) {
+	l := sharedLab(t)
+	c := l.connect(gateway(t, l.coordinator(), l.database))
+	defer c.Close(context.Background())
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeCacheStatement, pgx.QueryExecModeExec} {
+		tag, err := c.Exec(t.Context(), "CALL citus_cleanup_orphaned_resources()", mode)
+		if err != nil || tag.String() != "CALL" {
+			t.Errorf("%v: %v, %v", mode, tag, err)
+		}
+	}
+}

@@ -88,6 +88,9 @@ func (o *operation) alone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := o.clearWay(ctx); err != nil {
+		return err
+	}
 	colocation := lockKey(colocationLock, int64(o.colocation))
 	if err := run(ctx, o.owner, "SELECT pg_catalog.pg_advisory_lock("+colocation+")"); err != nil {
 		return err
@@ -98,6 +101,32 @@ func (o *operation) alone(ctx context.Context) error {
 	}
 	// Gateways hear of it (catalog.Snapshot.Moving).
 	return run(ctx, o.owner, "SELECT pg_catalog.pg_advisory_unlock("+colocation+"); SELECT trunkline_internal.bump_catalog_version()")
+}
+
+// clearWay undoes or finishes what operations on the shard group have left whose gateway is gone: it could get in this one's way later.
+func (o *operation) clearWay(ctx context.Context) error {
+	rows, err := query(ctx, o.owner, "SELECT operation_id FROM trunkline.shard_move WHERE shardgroupid = %d AND operation_id < %d ORDER BY 1", o.ShardGroup, o.id)
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		id := number(r[0])
+		key := lockKey(operationLock, id)
+		got, err := query(ctx, o.owner, "SELECT pg_catalog.pg_try_advisory_lock(%s)", key)
+		if err != nil {
+			return err
+		}
+		if string(got[0][0]) != "t" { // its gateway lives, and waits for the shard group
+			continue
+		}
+		if err := cleanOperation(ctx, o.Env, o.owner, id); err != nil {
+			return fmt.Errorf("clearing away an earlier move of the shard group: %w", err)
+		}
+		if err := run(ctx, o.owner, "SELECT pg_catalog.pg_advisory_unlock("+key+")"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readNodes reads where the nodes are.

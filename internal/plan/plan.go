@@ -130,7 +130,7 @@ type ClusterCall struct {
 	Calls []string // the functions' names, as package cluster knows them
 	Names []string // as the client wrote them: the column of a result that is a single value
 	Args  Template
-	SQL   Template
+	SQL   Template // makes the client's rows; empty for a CALL
 }
 
 // Utility is a statement that session or cluster carries out by its own rules (transaction control, SET, DDL, COPY, …).

@@ -136,6 +136,9 @@ func (p *planner) passThrough(tree *sql.Node) (*Plan, error) {
 		p.plan.Writes, p.plan.Sticky = true, true
 		return p.doBlock(tree)
 	case tree.GetCallStmt() != nil:
+		if name := p.gatewayProcedure(tree); name != "" {
+			return p.procedureCall(name)
+		}
 		p.plan.Writes, p.plan.Sticky, p.plan.ReturnsRows = true, true, true
 		if name := p.callsReader(tree); name != "" {
 			return nil, sql.Unsupported("procedure "+name+" uses distributed tables", "Procedures run on the coordinator, where distributed tables have no rows.",
@@ -378,6 +381,31 @@ func (p *planner) clusterCall(calls []*sql.Node) (*Plan, error) {
 		return nil, err
 	}
 	return p.finish(plan, RungUtility), nil
+}
+
+// gatewayProcedure gives the name of the procedure that a CALL names, if the gateway itself carries it out.
+func (p *planner) gatewayProcedure(tree *sql.Node) string {
+	names := sql.Strings(tree.GetCallStmt().GetFunccall().GetFuncname())
+	name := names[len(names)-1]
+	f, ours := catalog.Surface().Functions[name]
+	if ours && f.Class == catalog.GatewayPerformed && f.Procedure && p.meansOurs(names) {
+		return name
+	}
+	return ""
+}
+
+// procedureCall plans a CALL of one of the gateway's procedures.
+func (p *planner) procedureCall(name string) (*Plan, error) {
+	twin := sql.Clone(p.stmt.Tree).GetCallStmt().Funccall
+	twin.Funcname = sql.StringNodes("trunkline_call", name)
+	args := sql.Select(nil, nil, nil)
+	args.TargetList = append(args.TargetList, sql.Target("call_0", sql.CallNode(twin)))
+	t, err := p.template(sql.SelectNode(args))
+	if err != nil {
+		return nil, err
+	}
+	p.plan.Writes = true
+	return p.finish(&ClusterCall{Calls: []string{catalog.Surface().Functions[name].Canonical}, Names: []string{name}, Args: t}, RungUtility), nil
 }
 
 func callIndex(calls []*sql.Node, e *sql.Node) int {
