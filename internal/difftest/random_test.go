@@ -22,6 +22,7 @@ type tester struct {
 	kinds    map[string]int // failures by kind
 	writes   bool
 	extra    []string // statements that add to the tables what only writes are generated for
+	hashed   bool     // rows that must meet are repartitioned wherever that is possible, however few they are
 	reset    []string // statements that put all tables back to their first rows
 }
 
@@ -52,6 +53,7 @@ func newTester(t *testing.T, seed uint64) *tester {
 
 func (x *tester) settings() {
 	x.session.Must(x.T, "SET statement_timeout = '8s'")
+	x.session.Must(x.T, fmt.Sprintf("SET citus.enable_single_hash_repartition_joins = %t", x.hashed))
 }
 
 // failure is how a case failed.
@@ -191,12 +193,19 @@ func shape(a Answer) string {
 // as small as these would never be.
 const repartitionTurn = 50
 
+// inARow is how many cases run before the way in which rows move is another.
+const inARow = 200
+
 // search runs cases until the time is over, and reports the failures, each as simple as it can be made.
 func (x *tester) search(generate func(*Choices) []Statement, until time.Time, most, failures int) {
 	for n := 0; n < most && time.Now().Before(until); n++ {
 		if n%repartitionTurn == 0 && !x.writes {
 			on := n/repartitionTurn%2 == 1
 			x.session.Must(x.T, fmt.Sprintf("SET citus.enable_single_hash_repartition_joins = %t", on))
+		}
+		if hashed := n%(2*inARow) >= inARow; hashed != x.hashed {
+			x.hashed = hashed
+			x.settings()
 		}
 		choices := RandomChoices(x.seed + uint64(n))
 		steps := generate(choices)
@@ -227,7 +236,7 @@ func (x *tester) search(generate func(*Choices) []Statement, until time.Time, mo
 				f = simpler
 			}
 		}
-		x.Errorf("seed %d: %s", x.seed+uint64(n), f)
+		x.Errorf("seed %d (repartitioning %t): %s", x.seed+uint64(n), x.hashed, f)
 		if failures--; failures <= 0 {
 			x.Log("stopping here")
 			break
