@@ -76,9 +76,28 @@ func (p *presence) enter(ctx context.Context) (*backend.Conn, error) {
 	return conn, err
 }
 
-// run listens until ctx ends.
+// run listens until ctx ends, over a new connection whenever one is lost.
 func (p *presence) run(ctx context.Context, conn *backend.Conn) {
 	for ctx.Err() == nil {
+		err := p.listen(ctx, conn)
+		conn.Close()
+		for conn = nil; conn == nil && ctx.Err() == nil; conn, err = p.enter(ctx) {
+			p.server.log.Warn("other gateways cannot be heard, trying again", "error", err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Second):
+			}
+		}
+	}
+	if conn != nil {
+		conn.Close()
+	}
+}
+
+// listen heeds notifications until the connection is lost.
+func (p *presence) listen(ctx context.Context, conn *backend.Conn) error {
+	for {
 		var calls []string
 		conn.OnAsync = func(m backend.Message) {
 			var n pgproto3.NotificationResponse
@@ -90,20 +109,9 @@ func (p *presence) run(ctx context.Context, conn *backend.Conn) {
 		for _, call := range calls {
 			p.heed(ctx, call)
 		}
-		for err != nil && ctx.Err() == nil {
-			conn.Close()
-			p.server.log.Warn("other gateways cannot be heard, trying again", "error", err)
-			select {
-			case <-ctx.Done():
-			case <-time.After(time.Second):
-			}
-			if conn, err = p.enter(ctx); err == nil {
-				break
-			}
+		if err != nil {
+			return err
 		}
-	}
-	if conn != nil {
-		conn.Close()
 	}
 }
 
