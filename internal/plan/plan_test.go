@@ -118,6 +118,24 @@ func lines(t *testing.T, path string) [][]string {
 	return all
 }
 
+// BenchmarkRouterByShards plans router queries over few and over many shards: what it takes must not depend on their number.
+func BenchmarkRouterByShards(b *testing.B) {
+	for _, shards := range []int{32, 4096} {
+		snapshot := testSnapshot(&testing.T{})
+		c := snapshot.Colocations[1]
+		c.ShardCount, c.Groups = shards, nil
+		for i := range shards {
+			c.Groups = append(c.Groups, catalog.ShardGroup{ID: int64(100 + i), GroupID: int32(1 + i%2)})
+		}
+		b.Run(strconv.Itoa(shards), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				planText(snapshot, "SELECT * FROM d JOIN e USING (k) WHERE k = 5", Settings{SearchPath: []string{"public"}})
+			}
+		})
+	}
+}
+
 // BenchmarkPlan measures planning cold (parse and plan) by statement.
 func BenchmarkPlan(b *testing.B) {
 	snapshot := testSnapshot(&testing.T{})

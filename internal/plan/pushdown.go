@@ -447,6 +447,9 @@ func (p *planner) distinct(b *block, pruning Pruning) (*Gather, *blocker, error)
 // sameExpr tells whether two expressions of a block mean the same: they are written alike once each column is written with its
 // table's name. If different literals of the text had to be equal for that, their values become part of the plan.
 func (p *planner) sameExpr(b *block, x, y *sql.Node) bool {
+	if !sql.SameKind(x, y) {
+		return false
+	}
 	if !sql.Equal(x, y) {
 		x, y := p.unmarked(b.qualified(x)), p.unmarked(b.qualified(y))
 		if !sql.Equal(x, y) {

@@ -1,6 +1,9 @@
 package sql
 
 import (
+	"reflect"
+	"sync"
+
 	pg "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -10,43 +13,86 @@ import (
 // is only a wrapper: visit sees the *Node (and may put another content into it), then the content's fields, not the content
 // itself a second time.
 func Walk(m proto.Message, visit func(proto.Message) bool) {
-	if m == nil || !m.ProtoReflect().IsValid() || !visit(m) {
+	if m == nil || reflect.ValueOf(m).IsNil() || !visit(m) {
 		return
 	}
 	if n, ok := m.(*Node); ok {
-		if n.Node == nil {
-			return
+		if n.Node != nil {
+			walkFields(reflect.ValueOf(n.Node).Elem().Field(0), visit)
 		}
-		n.ProtoReflect().Range(func(_ protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-			walkFields(v.Message(), visit)
-			return false
-		})
 		return
 	}
-	walkFields(m.ProtoReflect(), visit)
+	walkFields(reflect.ValueOf(m), visit)
 }
 
-func walkFields(m protoreflect.Message, visit func(proto.Message) bool) {
-	fields := m.Descriptor().Fields()
-	for i := 0; i < fields.Len(); i++ {
-		field := fields.Get(i)
-		if field.Kind() != protoreflect.MessageKind || !m.Has(field) {
-			continue
-		}
-		if field.IsList() {
-			list := m.Get(field).List()
-			for j := 0; j < list.Len(); j++ {
-				Walk(list.Get(j).Message().Interface(), visit)
+// walkFields walks what is below the message that a pointer points at. It goes by Go's own reflection: protobuf's takes several times
+// as long, and walking is much of what planning does.
+func walkFields(pointer reflect.Value, visit func(proto.Message) bool) {
+	if pointer.IsNil() {
+		return
+	}
+	v := pointer.Elem()
+	for _, i := range messageFields(v.Type()) {
+		field := v.Field(i)
+		switch field.Kind() {
+		case reflect.Slice:
+			if nodes, ok := field.Addr().Interface().(*[]*Node); ok {
+				for _, n := range *nodes {
+					Walk(n, visit)
+				}
+				continue
 			}
-			continue
+			for j := range field.Len() {
+				Walk(field.Index(j).Interface().(proto.Message), visit)
+			}
+		case reflect.Interface: // one of several fields
+			if !field.IsNil() {
+				if inner, ok := field.Elem().Elem().Field(0).Interface().(proto.Message); ok {
+					Walk(inner, visit)
+				}
+			}
+		default:
+			if !field.IsNil() {
+				Walk(field.Interface().(proto.Message), visit)
+			}
 		}
-		Walk(m.Get(field).Message().Interface(), visit)
 	}
 }
+
+// knownFields are the answers of messageFields, by type.
+var knownFields sync.Map
+
+var messageType = reflect.TypeFor[proto.Message]()
+
+// messageFields lists the fields of a message's type that hold other messages.
+func messageFields(t reflect.Type) []int {
+	if known, ok := knownFields.Load(t); ok {
+		return known.([]int)
+	}
+	var fields []int
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if !f.IsExported() {
+			continue
+		}
+		of := f.Type
+		if of.Kind() == reflect.Slice {
+			of = of.Elem()
+		}
+		if of.Kind() == reflect.Interface || of.Kind() == reflect.Pointer && of.Implements(messageType) {
+			fields = append(fields, i)
+		}
+	}
+	knownFields.Store(t, fields)
+	return fields
+}
+
+// SameKind tells whether two expressions are of one kind at their top: both function calls, say.
+func SameKind(a, b *Node) bool { return reflect.TypeOf(a.GetNode()) == reflect.TypeOf(b.GetNode()) }
 
 // Equal tells whether two expressions are written alike, wherever they stand in the text.
 func Equal(a, b *Node) bool {
-	return proto.Equal(withoutLocations(a), withoutLocations(b))
+	return SameKind(a, b) && proto.Equal(withoutLocations(a), withoutLocations(b))
 }
 
 func withoutLocations(n *Node) *Node {
