@@ -44,7 +44,7 @@ func (o options) wants(section string) bool {
 func main() {
 	var o options
 	flag.StringVar(&o.gateway, "gateway", "bin/trunkline", "the program to measure")
-	flag.StringVar(&o.only, "only", "", "measure only these, separated by commas: copy, router, tpcb, fanout, idle, stream, move")
+	flag.StringVar(&o.only, "only", "", "measure only these, separated by commas: copy, router, tpcb, fanout, tpch, idle, stream, move")
 	flag.IntVar(&o.rounds, "rounds", 3, "runs of each measurement; the median counts")
 	flag.DurationVar(&o.time, "time", 3*time.Second, "duration of one run of pgbench")
 	flag.IntVar(&o.scale, "scale", 10, "scale of pgbench's tables: 100,000 accounts each")
@@ -71,6 +71,7 @@ var sections = []section{
 	{"router", router},
 	{"tpcb", tpcb},
 	{"fanout", fanout},
+	{"tpch", decision},
 	{"idle", idleClients},
 	{"stream", streaming},
 	{"move", movePauses},
