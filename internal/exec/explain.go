@@ -15,6 +15,7 @@ import (
 // ExplainOptions are the options of an EXPLAIN.
 type ExplainOptions struct {
 	Analyze bool
+	Generic bool   // the plan is to be one for any parameters: none are given
 	Format  string // "text", "json", "yaml" or "xml"
 	Text    string // all options as the nodes are to have them: "(ANALYZE true, COSTS false)"
 }
@@ -138,7 +139,7 @@ func (x *explanation) gatherPlan(ctx context.Context, s *section, g *plan.Gather
 	if g.Coordinator {
 		return x.onePlan(ctx, s, catalog.CoordinatorGroup, g.SQL, place{explain: !analyze}, analyze)
 	}
-	groups, err := x.prune(ctx, &g.Pruning)
+	groups, err := x.explained(ctx, g)
 	if err != nil {
 		return err
 	}
@@ -180,6 +181,14 @@ func (x *explanation) gatherPlan(ctx context.Context, s *section, g *plan.Gather
 		}
 	}
 	return nil
+}
+
+// explained gives the shard groups on which a statement runs: of one for any parameters, one stands for whichever it will be.
+func (x *explanation) explained(ctx context.Context, g *plan.Gather) ([]catalog.ShardGroup, error) {
+	if c := x.colocation(g.Pruning.Colocation); x.options.Generic && !g.Pruning.All && c != nil && len(c.Groups) > 0 {
+		return c.Groups[:1], nil
+	}
+	return x.prune(ctx, &g.Pruning)
 }
 
 // onePlan explains a statement on one node.

@@ -91,6 +91,8 @@ func explainOptions(list []*sql.Node) (exec.ExplainOptions, error) {
 		switch d.Defname {
 		case "analyze":
 			o.Analyze = isOn(value)
+		case "generic_plan":
+			o.Generic = isOn(value)
 		case "format":
 			o.Format = strings.ToLower(value)
 			switch o.Format {
