@@ -142,6 +142,7 @@ func BenchmarkPlan(b *testing.B) {
 	for name, text := range map[string]string{
 		"router":    "SELECT * FROM d WHERE k = 5",
 		"aggregate": "SELECT t, count(*), avg(v) FROM d WHERE v > 3 GROUP BY t ORDER BY 2 DESC LIMIT 10",
+		"move5":     "SELECT r.name, count(*), sum(d.n) FROM x, d, e, s, r WHERE x.v = d.v AND d.k = e.k AND e.v = s.id AND s.k = r.id AND d.ts > '2026-01-01' GROUP BY r.name",
 		"join5":     "SELECT count(*) FROM d JOIN e USING (k) JOIN s ON s.k = e.k JOIN r ON r.id = d.v JOIN d d2 ON d2.k = d.k WHERE d.v > 7",
 	} {
 		b.Run(name, func(b *testing.B) {

@@ -25,6 +25,7 @@ type planner struct {
 	chose         bool                          // by estimates, between plans that are all right
 	buckets       []uint32                      // types by whose hash rows are spread over nodes: see Ship
 	inlined       int                           // how many calls of functions have been replaced by their bodies
+	types         map[catalog.Name]uint32       // namedType's answers
 	readsTime     bool                          // readTimeOnce has run
 	modifiers     []int                         // literals whose values are part of the plan although it has slots for them
 	whole         *sql.Node                     // the statement as its tables were marked, before anything moved

@@ -272,7 +272,10 @@ func (p *planner) tableQuery(b *block, r *rel) *sql.SelectStmt {
 			targets = []*sql.Node{sql.Target("", sql.Star(""))}
 		}
 	}
-	conditions := slices.Clone(p.ownFilters[r])
+	var conditions []*sql.Node
+	for _, q := range p.ownFilters[r] {
+		conditions = append(conditions, sql.Clone(q))
+	}
 	if b != nil && r.kind == relDistributed {
 		more, _ := p.reductions(b, r)
 		conditions = append(conditions, more...)
@@ -363,6 +366,8 @@ func (p *planner) countFilters(b *block) {
 		for _, q := range b.where {
 			if r := p.onlyRel(b, q); r != nil && !nullable[r] {
 				p.addFilter(r, q)
+			} else if r == nil {
+				p.alternativeFilters(b, q, nullable)
 			}
 		}
 		for _, r := range b.rels {
@@ -382,7 +387,37 @@ func (p *planner) countFilters(b *block) {
 }
 
 func (p *planner) addFilter(r *rel, q *sql.Node) {
-	p.ownFilters[r] = append(p.ownFilters[r], sql.Clone(q))
+	p.ownFilters[r] = append(p.ownFilters[r], q)
+}
+
+// alternativeFilters finds what an OR of conditions on several FROM items says of each alone: if every alternative has conditions on
+// it, those of one of them hold.
+//
+//	d.v = 1 AND x.v = 2 OR d.v = 3 AND x.v = 4    -- of x: v = 2 OR v = 4
+func (p *planner) alternativeFilters(b *block, q *sql.Node, nullable map[*rel]bool) {
+	x := q.GetBoolExpr()
+	if x == nil || x.Boolop != sql.BoolOr {
+		return
+	}
+	found := map[*rel][]*sql.Node{}
+	for i, arm := range x.Args {
+		own := map[*rel][]*sql.Node{}
+		for _, c := range conjuncts(arm) {
+			if r := p.onlyRel(b, c); r != nil && !nullable[r] {
+				own[r] = append(own[r], c)
+			}
+		}
+		for r, conditions := range own {
+			if len(found[r]) == i {
+				found[r] = append(found[r], sql.And(conditions...))
+			}
+		}
+	}
+	for _, r := range b.rels {
+		if len(found[r]) == len(x.Args) {
+			p.ownFilters[r] = append(p.ownFilters[r], sql.Or(found[r]...))
+		}
+	}
 }
 
 func (p *planner) treeFilters(b *block, n *fromNode, missing bool, nullable map[*rel]bool) {

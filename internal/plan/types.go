@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/sql"
 )
 
@@ -211,15 +212,28 @@ func (p *planner) namedType(t *sql.TypeName) uint32 {
 	if len(names) > 1 {
 		schema = names[len(names)-2]
 	}
+	wanted := catalog.Name{Schema: schema, Name: name}
+	oid, known := p.types[wanted]
+	if !known {
+		oid = p.findType(wanted)
+		if p.types == nil {
+			p.types = map[catalog.Name]uint32{}
+		}
+		p.types[wanted] = oid
+	}
+	return oid
+}
+
+func (p *planner) findType(wanted catalog.Name) uint32 {
 	found := uint32(0)
 	for oid, known := range p.catalog.Types {
-		if known.Name != name {
+		if known.Name != wanted.Name {
 			continue
 		}
-		if known.Schema == schema || schema == "" && known.Schema == "pg_catalog" {
+		if known.Schema == wanted.Schema || wanted.Schema == "" && known.Schema == "pg_catalog" {
 			return oid
 		}
-		if schema == "" {
+		if wanted.Schema == "" {
 			found = oid
 		}
 	}

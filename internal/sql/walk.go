@@ -327,6 +327,11 @@ func DeleteNode(from *RangeVar, using []*Node, where *Node, returning []*Node, w
 		ReturningList: returning, WithClause: with}}}
 }
 
+// Or joins conditions by OR.
+func Or(conditions ...*Node) *Node {
+	return &Node{Node: &pg.Node_BoolExpr{BoolExpr: &pg.BoolExpr{Boolop: BoolOr, Args: conditions, Location: -1}}}
+}
+
 // In makes "test IN (query)".
 func In(test *Node, query *SelectStmt) *Node {
 	return &Node{Node: &pg.Node_SubLink{SubLink: &pg.SubLink{SubLinkType: pg.SubLinkType_ANY_SUBLINK, Testexpr: test, Subselect: SelectNode(query)}}}
