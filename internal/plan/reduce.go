@@ -25,9 +25,8 @@ func (p *planner) reduce(b *block, r *rel, path []*rel) (conditions []*sql.Node,
 	known := p.classesOf(b, p.filtering(b, r), nil)
 	for i, name := range r.columns {
 		id := columnID{r, i}
-		for _, other := range known.members(id) {
-			s := other.rel
-			if s == r || s == nil || slices.Contains(path, s) || len(conditions) >= maxReductions || other.col < 0 {
+		for _, other := range b.equals(known, id) {
+			if slices.Contains(path, other.rel) || len(conditions) >= maxReductions {
 				continue
 			}
 			from, part := p.reducer(b, id, other, path)
@@ -39,6 +38,21 @@ func (p *planner) reduce(b *block, r *rel, path []*rel) (conditions []*sql.Node,
 		}
 	}
 	return conditions, factor
+}
+
+// equals lists the columns of a block and of those that enclose it which are known to equal a column, always in the same order.
+func (b *block) equals(known *classes, id columnID) []columnID {
+	var found []columnID
+	for at := b; at != nil; at = at.parent {
+		for _, r := range at.rels {
+			for i := range r.columns {
+				if other := (columnID{r, i}); other != id && known.same(id, other) {
+					found = append(found, other)
+				}
+			}
+		}
+	}
+	return found
 }
 
 // reducer makes the query over other's FROM item whose rows a column must be among, nil if that would not leave rows out.
