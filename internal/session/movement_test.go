@@ -53,8 +53,8 @@ func (g *gateway) temporaryTables() int {
 	return total
 }
 
-// until waits for the number of temporary tables to be as wanted.
-func (g *gateway) until(wanted func(tables int) bool) {
+// untilTables waits for the number of temporary tables to be as wanted.
+func (g *gateway) untilTables(wanted func(tables int) bool) {
 	g.t.Helper()
 	ctx, stop := context.WithTimeout(g.t.Context(), time.Minute)
 	defer stop()
@@ -88,11 +88,11 @@ func TestMovedRowsAreBounded(t *testing.T) {
 		if !errors.As(err, &failure) || failure.Code != "54000" || failure.Hint == "" {
 			t.Errorf("%s: %v", text, err)
 		}
-		g.until(none)
+		g.untilTables(none)
 		g.exec(c, "SET citus.max_intermediate_result_size = -1")
 		g.exec(c, text)
 	}
-	g.until(none)
+	g.untilTables(none)
 }
 
 func TestMovedRowsAreCleanedUpAfterCancelling(t *testing.T) {
@@ -103,7 +103,7 @@ func TestMovedRowsAreCleanedUpAfterCancelling(t *testing.T) {
 		_, err := c.Exec(t.Context(), slow)
 		done <- err
 	}()
-	g.until(some)
+	g.untilTables(some)
 	if err := c.PgConn().CancelRequest(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestMovedRowsAreCleanedUpAfterCancelling(t *testing.T) {
 	if err := <-done; !errors.As(err, &failure) || failure.Code != "57014" {
 		t.Fatalf("the cancelled statement ended with %v", err)
 	}
-	g.until(none)
+	g.untilTables(none)
 	var n int
 	if err := c.QueryRow(t.Context(), "SELECT count(*) FROM a LEFT JOIN b ON a.id = b.v").Scan(&n); err != nil || n != 3098 {
 		t.Fatalf("%d rows, %v", n, err)
@@ -126,10 +126,10 @@ func TestMovedRowsAreCleanedUpAfterDisconnecting(t *testing.T) {
 		defer close(done)
 		_, _ = c.Exec(t.Context(), slow)
 	}()
-	g.until(some)
+	g.untilTables(some)
 	c.PgConn().Conn().Close()
 	<-done
-	g.until(none)
+	g.untilTables(none)
 }
 
 func TestMovedRowsAreCleanedUpAfterErrors(t *testing.T) {
@@ -140,7 +140,7 @@ func TestMovedRowsAreCleanedUpAfterErrors(t *testing.T) {
 	if !errors.As(err, &failure) || failure.Code != "22012" {
 		t.Fatal(err)
 	}
-	g.until(none)
+	g.untilTables(none)
 	g.exec(c, "SELECT a.id FROM a LEFT JOIN b ON a.id = b.v")
 }
 
