@@ -54,6 +54,15 @@ func (x *execution) nodeError(m backend.Message) error {
 // when it analyses a statement, so that it can be asked for the position in the client's own text (see AnalysisError).
 const Elsewhere = -1
 
+// elsewhere marks an error that was found in a value taken out of the client's statement, where it has a position.
+func elsewhere(err error) error {
+	var node *pgconn.PgError
+	if errors.As(err, &node) {
+		node.Position = Elsewhere
+	}
+	return err
+}
+
 // AnalysisError gives the error that the coordinator, on c, finds in a statement before running it, in place of one that a node
 // found in the text that it was sent: the same error, with the position in the client's text and what depends on it.
 func AnalysisError(ctx context.Context, c *backend.Conn, text string, params []uint32, err error) error {

@@ -76,7 +76,7 @@ func (h *Hashes) ask(ctx context.Context, x *execution, key catalog.Key, texts [
 	query = append(query, "}'::text[]) WITH ORDINALITY AS _(v, n) ORDER BY n"...)
 	rows, err := x.ask(ctx, query)
 	if err != nil {
-		return nil, err
+		return nil, elsewhere(err)
 	}
 	if len(rows) != len(missing) {
 		return nil, sql.Errorf("XX000", "the coordinator gave %d hashes for %d values", len(rows), len(missing))

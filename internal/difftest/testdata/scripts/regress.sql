@@ -5,12 +5,15 @@ CREATE TABLE p2 PARTITION OF p FOR VALUES IN (3, 4);
 CREATE TABLE o (k int PRIMARY KEY, a int, b int);
 CREATE TABLE uniq (k int UNIQUE DEFERRABLE, v text);
 CREATE TABLE n (k int, v text);
+CREATE TABLE lsn (at pg_lsn);
 -- @gateway
 SELECT create_distributed_table('p', 'k');
 -- @gateway
 SELECT create_distributed_table('o', 'k');
 -- @gateway
 SELECT create_distributed_table('n', 'k');
+-- @gateway
+SELECT create_distributed_table('lsn', 'at');
 INSERT INTO p VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd');
 INSERT INTO o SELECT i, i % 7, i % 3 FROM generate_series(1, 60) AS i;
 
@@ -46,6 +49,8 @@ SELECT v FROM n WHERE k = 1;
 SELECT v FROM n WHERE k = 'one';
 SELECT '€' AS e, v FROM n WHERE v = 'x' AND k IN (1, 'two');
 UPDATE n SET k = 'three' WHERE v = '';
+INSERT INTO lsn VALUES ('0/1'), ('G/0');
+SELECT * FROM lsn WHERE at = 'none';
 SELECT E'\u00' FROM n;
 SELECT 1; SELECT v FROM n WHERE k = 'four';
 
