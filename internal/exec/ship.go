@@ -197,7 +197,7 @@ func (x *execution) openTables(ctx context.Context, im *Intermediate, index int,
 		text = append(text, 'c')
 		text = appendInt(text, int64(i+1))
 		text = append(text, ' ')
-		text = append(text, im.Types[i]...)
+		text = im.appendType(text, i)
 	}
 	if im.ship != nil {
 		text = append(text, ", g integer"...)

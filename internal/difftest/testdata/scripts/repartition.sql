@@ -96,3 +96,13 @@ SELECT * FROM b ORDER BY id;
 SELECT a.id, b.id FROM a LEFT JOIN b ON a.id = b.v FOR UPDATE OF a;
 RESET citus.enable_single_hash_repartition_joins;
 SELECT a.id, b.id FROM a LEFT JOIN b ON a.id = b.v ORDER BY 1, 2;
+
+-- collations stay with rows that are many enough for a table of their own
+
+CREATE TABLE words (id int PRIMARY KEY, w text COLLATE "en-x-icu", filler text);
+-- @gateway
+SELECT create_distributed_table('words', 'id');
+INSERT INTO words SELECT g, chr(CASE WHEN g % 2 = 0 THEN 65 ELSE 97 END + g % 26) || g, repeat('x', 100) FROM generate_series(1, 1500) AS g;
+SELECT a.id, count(*) FROM a CROSS JOIN (SELECT * FROM words ORDER BY id LIMIT 900) AS s WHERE s.w < upper(a.t) AND a.id < 9 GROUP BY a.id ORDER BY 1;
+SELECT DISTINCT pg_collation_for(s.w) FROM a CROSS JOIN (SELECT * FROM words ORDER BY id LIMIT 900) AS s WHERE length(s.filler) > a.id;
+SELECT s.w FROM a JOIN (SELECT * FROM words ORDER BY id LIMIT 900) AS s ON s.id % 70 = a.v AND a.w > 8 ORDER BY s.w, a.id LIMIT 30;
