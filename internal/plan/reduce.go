@@ -59,8 +59,8 @@ func (b *block) equals(known *classes, id columnID) []columnID {
 func (p *planner) reducer(b *block, id, other columnID, path []*rel) (query *sql.SelectStmt, factor float64) {
 	s := other.rel
 	owner := b.ownerOf(s)
-	if owner == nil {
-		return nil, 1
+	if owner == nil || owner != b && (p.nested || p.stmt.Tree.GetSelectStmt() == nil) {
+		return nil, 1 // what a statement writes is enclosed by values that no node has yet: RETURNING sees the new row
 	}
 	target := sql.Target("", sql.Column(s.alias, s.columns[other.col]))
 	switch s.kind {

@@ -106,3 +106,10 @@ INSERT INTO words SELECT g, chr(CASE WHEN g % 2 = 0 THEN 65 ELSE 97 END + g % 26
 SELECT a.id, count(*) FROM a CROSS JOIN (SELECT * FROM words ORDER BY id LIMIT 900) AS s WHERE s.w < upper(a.t) AND a.id < 9 GROUP BY a.id ORDER BY 1;
 SELECT DISTINCT pg_collation_for(s.w) FROM a CROSS JOIN (SELECT * FROM words ORDER BY id LIMIT 900) AS s WHERE length(s.filler) > a.id;
 SELECT s.w FROM a JOIN (SELECT * FROM words ORDER BY id LIMIT 900) AS s ON s.id % 70 = a.v AND a.w > 8 ORDER BY s.w, a.id LIMIT 30;
+
+-- RETURNING asks for rows that match the new values, not the old ones
+
+BEGIN;
+UPDATE r SET id = id + 6 WHERE name > 'n3' RETURNING id, (SELECT count(*) FROM a WHERE a.w = r.id), (SELECT min(x.id) FROM x WHERE x.a = r.id);
+UPDATE r SET name = 'n' || id WHERE id > 8 RETURNING id, (SELECT count(*) FROM a JOIN b ON a.id = b.v WHERE a.t = r.name);
+ROLLBACK;
