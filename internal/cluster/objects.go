@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 
@@ -15,6 +16,9 @@ import (
 
 //go:embed sql/roles.sql
 var describeRoles string
+
+//go:embed sql/schemas.sql
+var describeSchemas string
 
 //go:embed sql/objects.sql
 var describeObjects string
@@ -34,47 +38,106 @@ func (o *operation) copyObjects(ctx context.Context, group int32) error {
 	if err != nil {
 		return err
 	}
-	rows, err := query(ctx, source, "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT')")
+	rows, err := queryUnqualified(ctx, source, describeObjects)
 	if err != nil {
 		return err
 	}
-	passwords := "pg_roles"
-	if rows[0].bool(0) {
-		passwords = "pg_authid"
-	}
-	var first, second []object
-	if rows, err = queryUnqualified(ctx, source, strings.ReplaceAll(describeRoles, "$PASSWORDS", passwords)); err != nil {
-		return err
-	}
-	for _, r := range rows {
-		first = append(first, object{text: r.text(0)})
-	}
-	if rows, err = queryUnqualified(ctx, source, describeObjects); err != nil {
-		return err
-	}
+	var objects []object
 	for _, r := range rows {
 		made := object{text: r.text(1)}
 		if err := json.Unmarshal(r[2], &made.follow); err != nil {
 			return err
 		}
-		second = append(second, made)
+		objects = append(objects, made)
+	}
+	schemas, err := statements(ctx, source, describeSchemas)
+	if err != nil {
+		return err
 	}
 	return o.onNodes(ctx, []int32{group}, func(ctx context.Context, _ int32, conn *backend.Conn) error {
 		before, after := scope(quiet, lenient)
 		if _, err := conn.Exec(ctx, before); err != nil {
 			return err
 		}
-		for _, made := range first {
-			if err := try(ctx, conn, made); err != nil && !exists(err) {
-				return err
-			}
+		if err := copyRoles(ctx, source, conn); err != nil {
+			return err
 		}
-		if err := o.makeAll(ctx, conn, second); err != nil {
+		if err := allOf(ctx, conn, schemas); err != nil {
+			return err
+		}
+		if err := o.makeAll(ctx, conn, objects); err != nil {
 			return err
 		}
 		_, err := conn.Exec(ctx, after)
 		return err
 	})
+}
+
+// copyRoles makes the roles of one server on another as they are there. Those that are so already are not touched, since all databases
+// of a server share them: when somebody changes one through another database meanwhile, the two are compared anew.
+func copyRoles(ctx context.Context, source, target *backend.Conn) error {
+	const tries = 10
+	for tried := 1; ; tried++ {
+		wanted, err := roles(ctx, source)
+		if err != nil {
+			return err
+		}
+		there, err := roles(ctx, target)
+		if err != nil {
+			return err
+		}
+		missing := slices.DeleteFunc(wanted, func(text string) bool { return slices.Contains(there, text) })
+		if err = allOf(ctx, target, missing); err == nil || tried == tries || !changedMeanwhile(err) {
+			return err
+		}
+	}
+}
+
+// roles lists the statements that make a server's roles what they are.
+func roles(ctx context.Context, conn *backend.Conn) ([]string, error) {
+	rows, err := query(ctx, conn, "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT')")
+	if err != nil {
+		return nil, err
+	}
+	passwords := "pg_roles"
+	if rows[0].bool(0) {
+		passwords = "pg_authid"
+	}
+	return statements(ctx, conn, strings.ReplaceAll(describeRoles, "$PASSWORDS", passwords))
+}
+
+// statements gives the rows of a query whose one column is a statement.
+func statements(ctx context.Context, conn *backend.Conn, list string) ([]string, error) {
+	rows, err := queryUnqualified(ctx, conn, list)
+	texts := make([]string, len(rows))
+	for i, r := range rows {
+		texts[i] = r.text(0)
+	}
+	return texts, err
+}
+
+// allOf runs statements, leaving out those that make what is there already.
+func allOf(ctx context.Context, conn *backend.Conn, texts []string) error {
+	for _, text := range texts {
+		if err := try(ctx, conn, object{text: text}); err != nil && !exists(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// changedMeanwhile tells whether a statement failed because another transaction changed the same row of a catalog, which PostgreSQL
+// says without an SQLSTATE of its own ("tuple concurrently updated"), made the same object, or dropped it.
+func changedMeanwhile(err error) bool {
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) {
+		return false
+	}
+	switch refused.Code {
+	case "23505", "42704":
+		return true
+	}
+	return refused.Code == "XX000" && strings.HasPrefix(refused.Routine, "simple_heap_")
 }
 
 // ensureTypes sees to it that all nodes have the types of a table's columns. Those that were made where the gateway does not see

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/trunkline/trunkline/internal/pgtest"
+	"github.com/trunkline/trunkline/internal/sql"
+	"golang.org/x/sync/errgroup"
 )
 
 func TestUpdateNode(t *testing.T) {
@@ -44,6 +47,44 @@ func TestUnfitNode(t *testing.T) {
 	_, err := f.tryCall("citus_add_node", "nodename", "127.0.0.1", "nodeport", server.Port)
 	fails(t, err, "55000", "max_prepared_transactions")
 	fails(t, err, "55000", "LATIN1")
+}
+
+// TestAddNodeBesideRoleChanges adds a node while another database of its server changes a role, which PostgreSQL refuses to one of the two.
+func TestAddNodeBesideRoleChanges(t *testing.T) {
+	t.Parallel()
+	f := newFixtureOf(t, 1)
+	role := "changed_" + f.db
+	other, err := pgx.Connect(t.Context(), f.servers[2].DSN("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close(f.ctx())
+	if _, err := other.Exec(t.Context(), "CREATE ROLE "+role); err != nil {
+		t.Fatal(err)
+	}
+	f.ddl("CREATE ROLE " + role + " CONNECTION LIMIT 7")
+	t.Cleanup(func() { f.ddl("DROP ROLE " + role) })
+	if _, err := other.Exec(t.Context(), "BEGIN; ALTER ROLE "+role+" CONNECTION LIMIT 5"); err != nil {
+		t.Fatal(err)
+	}
+	var waiting errgroup.Group
+	waiting.Go(func() error {
+		for blocks := false; !blocks; {
+			blocked := "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid)"
+			if err := other.QueryRow(t.Context(), blocked).Scan(&blocks); err != nil {
+				return err
+			}
+		}
+		_, err := other.Exec(t.Context(), "COMMIT")
+		return err
+	})
+	f.addServer(f.servers[2])
+	if err := waiting.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.on(2, "SELECT rolconnlimit FROM pg_roles WHERE rolname = "+sql.QuoteLiteral(role)); got[0][0] != "7" {
+		t.Errorf("the role is not as on the coordinator: %v", got)
+	}
 }
 
 func TestSecondaryNode(t *testing.T) {
