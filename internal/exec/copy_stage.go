@@ -119,7 +119,7 @@ func (in *copyIn) distribute(ctx context.Context, from, to string) error {
 		conn.Flush()
 	}
 	for _, conn := range conns {
-		if err := in.finishCopy(ctx, conn); failure == nil {
+		if err := in.outcome(ctx, conn); failure == nil {
 			failure = err
 		}
 	}
@@ -148,23 +148,6 @@ func (in *copyIn) broadcast(ctx context.Context, from string, conns []*backend.C
 			}
 		case 'E':
 			failure = backend.DecodeError(m)
-		case 'Z':
-			return failure
-		}
-	}
-}
-
-// finishCopy reads the answer to a COPY FROM whose data has been sent.
-func (in *copyIn) finishCopy(ctx context.Context, conn *backend.Conn) error {
-	var failure error
-	for {
-		m, err := conn.Receive(ctx)
-		if err != nil {
-			return err
-		}
-		switch m.Type {
-		case 'E':
-			failure = in.nodeError(m)
 		case 'Z':
 			return failure
 		}

@@ -21,6 +21,23 @@ func (x *execution) taskError(c *backend.Conn, m backend.Message) error {
 	return x.nodeError(m)
 }
 
+// outcome reads a node's answer to its end, for what returns no rows.
+func (x *execution) outcome(ctx context.Context, conn *backend.Conn) error {
+	var failure error
+	for {
+		m, err := conn.Receive(ctx)
+		if err != nil {
+			return err
+		}
+		switch m.Type {
+		case 'E':
+			failure = x.nodeError(m)
+		case 'Z':
+			return failure
+		}
+	}
+}
+
 // nodeError gives a node's ErrorResponse with the user's names in place of shards'.
 func (x *execution) nodeError(m backend.Message) error {
 	e := backend.DecodeError(m)

@@ -68,17 +68,5 @@ func HoldShards(ctx context.Context, env *Env, tables []*catalog.Relation, write
 // lock locks some shards on a node.
 func (x *execution) lock(ctx context.Context, conn *backend.Conn, shards []string, mode string) error {
 	conn.SendQuery("LOCK TABLE " + strings.Join(shards, ", ") + " IN " + mode + " MODE")
-	var failure error
-	for {
-		m, err := conn.Receive(ctx)
-		if err != nil {
-			return err
-		}
-		switch m.Type {
-		case 'E':
-			failure = x.nodeError(m)
-		case 'Z':
-			return failure
-		}
-	}
+	return x.outcome(ctx, conn)
 }
