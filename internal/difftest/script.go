@@ -10,6 +10,7 @@ import (
 type Statement struct {
 	Line    int
 	Gateway bool // for the gateway only: it makes tables distributed
+	Plain   bool // for plain PostgreSQL only: what the functions called above it stand for
 	Refused bool // for the gateway only, which is to refuse it with 0A000 and a HINT
 	SQL     string
 	How     Protocol
@@ -55,6 +56,8 @@ func ReadScript(path string) ([]Statement, error) {
 				next.How = Binary
 			case "gateway":
 				next.Gateway = true
+			case "plain":
+				next.Plain = true
 			case "refused":
 				next.Refused = true
 			case "params":

@@ -71,6 +71,12 @@ func (s *Session) check(t *testing.T, place string, st Statement, known map[stri
 		}
 		return
 	}
+	if st.Plain {
+		if a := ask(t.Context(), s.plain, Simple, st.SQL, nil); a.Err != nil {
+			t.Errorf("%s: %s\n%v", place, st.SQL, a.Err)
+		}
+		return
+	}
 	if st.Refused {
 		a := ask(t.Context(), s.gateway, Simple, st.SQL, nil)
 		var refusal *pgconn.PgError

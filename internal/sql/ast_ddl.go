@@ -89,6 +89,7 @@ type (
 	NodeAlterOpFamily     = pg.Node_AlterOpFamilyStmt
 	NodeAlterOperator     = pg.Node_AlterOperatorStmt
 	NodeCreateLanguage    = pg.Node_CreatePlangStmt
+	NodeCreateMethod      = pg.Node_CreateAmStmt
 	NodeAlterTSDictionary = pg.Node_AlterTsdictionaryStmt
 	NodeAlterTSConfig     = pg.Node_AlterTsconfigurationStmt
 	NodeCreatePublication = pg.Node_CreatePublicationStmt

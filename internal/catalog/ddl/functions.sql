@@ -100,6 +100,11 @@ BEGIN
   END LOOP;
 END $$;
 
+-- Whether a schema is one of a shard group's on the coordinator.
+CREATE OR REPLACE FUNCTION trunkline_internal.is_shard_schema(schema name) RETURNS bool LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS
+$$ SELECT schema ~ '_[0-9]+$' AND EXISTS (SELECT FROM trunkline.shard_group g, pg_namespace b
+     WHERE substring(schema, '_([0-9]+)$') = g.shardgroupid::text AND schema = trunkline_internal.shard_schema(b.nspname::text, g.shardgroupid)) $$;
+
 CREATE OR REPLACE FUNCTION trunkline_internal.shard_group_of(table_name regclass, shard_id bigint) RETURNS bigint LANGUAGE sql STABLE STRICT AS
 $$ SELECT g.shardgroupid FROM trunkline.pg_dist_shard s
    JOIN trunkline.pg_dist_partition p USING (logicalrelid)

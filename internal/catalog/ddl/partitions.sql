@@ -32,6 +32,7 @@ JOIN pg_catalog.pg_class part ON part.oid = i.inhrelid
 LEFT JOIN pg_catalog.pg_am am ON am.oid = part.relam
 JOIN LATERAL trunkline.time_partition_range(part.oid) span ON true
 WHERE parent.relkind = 'p' AND part.relispartition
+  AND NOT trunkline_internal.is_shard_schema((SELECT n.nspname FROM pg_catalog.pg_namespace n WHERE n.oid = parent.relnamespace))
 ORDER BY parent.oid::regclass::text, span.lower_bound;
 
 -- The partitions of width partition_interval that are missing for [from_value, to_value). Their bounds are aligned with those of
@@ -56,6 +57,9 @@ BEGIN
   END IF;
   IF key.atttypid = 'date'::regtype AND partition_interval < interval '1 day' THEN
     RAISE invalid_parameter_value USING MESSAGE = 'partition_interval must be at least one day for a table partitioned by a date';
+  END IF;
+  IF NOT isfinite(to_value) OR NOT isfinite(from_value) THEN
+    RAISE invalid_parameter_value USING MESSAGE = 'time partitions must begin and end at finite times';
   END IF;
   pattern := CASE WHEN partition_interval < interval '1 day' THEN 'YYYY_MM_DD_HH24MI'
                   WHEN partition_interval < interval '1 month' THEN 'YYYY_MM_DD'

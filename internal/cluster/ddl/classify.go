@@ -113,7 +113,7 @@ func (c *scope) classify(stmt *sql.Node) bool {
 		*sql.NodeAlterExtension, *sql.NodeAlterExtContents, *sql.NodeAlterCollation, *sql.NodeCreateRole, *sql.NodeAlterRole,
 		*sql.NodeAlterRoleSet, *sql.NodeDropRole, *sql.NodeDropOwned, *sql.NodeReassignOwned, *sql.NodeCreateCast,
 		*sql.NodeCreateConversion, *sql.NodeCreateTransform, *sql.NodeCreateOpClass, *sql.NodeCreateOpFamily,
-		*sql.NodeAlterOpFamily, *sql.NodeAlterOperator, *sql.NodeCreateLanguage, *sql.NodeAlterTSDictionary, *sql.NodeAlterTSConfig:
+		*sql.NodeAlterOpFamily, *sql.NodeAlterOperator, *sql.NodeCreateLanguage, *sql.NodeCreateMethod, *sql.NodeAlterTSDictionary, *sql.NodeAlterTSConfig:
 		return true
 	}
 	return false
@@ -244,7 +244,7 @@ func (c *scope) named(schema, name string) bool {
 // everywhere tells whether objects of a kind exist on all nodes.
 func everywhere(kind sql.ObjectType) bool {
 	switch kind {
-	case sql.ObjectAggregate, sql.ObjectAttribute, sql.ObjectCast, sql.ObjectCollation, sql.ObjectConversion, sql.ObjectDomain,
+	case sql.ObjectAccessMethod, sql.ObjectAggregate, sql.ObjectAttribute, sql.ObjectCast, sql.ObjectCollation, sql.ObjectConversion, sql.ObjectDomain,
 		sql.ObjectDomConstraint, sql.ObjectExtension, sql.ObjectFunction, sql.ObjectLanguage, sql.ObjectOpClass,
 		sql.ObjectOperator, sql.ObjectOpFamily, sql.ObjectProcedure, sql.ObjectRole, sql.ObjectRoutine, sql.ObjectSchema,
 		sql.ObjectTSConfig, sql.ObjectTSDictionary, sql.ObjectTSParser, sql.ObjectTSTemplate, sql.ObjectType_:

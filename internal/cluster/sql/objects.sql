@@ -3,9 +3,7 @@
 WITH own AS (
   SELECT n.oid, quote_ident(n.nspname) AS name FROM pg_namespace n
   WHERE n.nspname NOT LIKE 'pg\_%' AND n.nspname NOT IN ('information_schema', 'trunkline', 'trunkline_internal', 'trunkline_call', 'citus')
-    AND NOT EXISTS (SELECT FROM trunkline.shard_group g, pg_namespace b
-                    WHERE n.nspname ~ '_[0-9]+$' AND substring(n.nspname, '_([0-9]+)$') = g.shardgroupid::text
-                      AND n.nspname = trunkline_internal.shard_schema(b.nspname::text, g.shardgroupid))
+    AND NOT trunkline_internal.is_shard_schema(n.nspname)
 ), extension AS (
   SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
 )
@@ -101,5 +99,10 @@ UNION ALL
     ARRAY[]::text[]
   FROM pg_cast c
   WHERE c.oid >= 16384 AND NOT EXISTS (SELECT FROM extension e WHERE e.classid = 'pg_cast'::regclass AND e.objid = c.oid)
+UNION ALL
+  SELECT a.oid::bigint, format('CREATE ACCESS METHOD %I TYPE %s HANDLER %s', a.amname, CASE a.amtype WHEN 't' THEN 'TABLE' ELSE 'INDEX' END, a.amhandler),
+    ARRAY['COMMENT ON ACCESS METHOD ' || quote_ident(a.amname) || ' IS ' || quote_literal(obj_description(a.oid, 'pg_am'))]
+  FROM pg_am a
+  WHERE a.oid >= 16384 AND NOT EXISTS (SELECT FROM extension e WHERE e.classid = 'pg_am'::regclass AND e.objid = a.oid)
 ) made
 ORDER BY oid
