@@ -26,19 +26,22 @@ func (p *planner) pushdown(b *block, top bool) (*Gather, *blocker, error) {
 		return nil, &blocker{reason: "distributed tables only in a subquery"}, nil
 	}
 	pruning := p.pruning(b, from)
-	if len(deferred) > 0 {
-		return p.finishRaw(b, pruning, deferred)
-	}
 	plain := p.withoutOrder(b)
-	if s, _ := p.blockSpread(plain, nil); s.blocked == nil {
+	if s, _ := p.blockSpread(plain, nil); s.blocked == nil && len(deferred) == 0 {
 		g, err := p.gather(b, pruning, top)
 		return g, nil, err
 	}
-	if len(b.sel.DistinctClause) > 0 && b.sel.DistinctClause[0].GetNode() == nil {
+	if len(b.sel.DistinctClause) > 0 && b.sel.DistinctClause[0].GetNode() == nil && len(deferred) == 0 {
 		plain.sel.DistinctClause = nil
 		if s, _ := p.blockSpread(plain, nil); s.blocked == nil {
 			return p.distinct(b, pruning)
 		}
+	}
+	if blocked := p.groupedLinkBlocked(b); blocked != nil {
+		return nil, blocked, nil
+	}
+	if len(deferred) > 0 {
+		return p.finishRaw(b, pruning, deferred)
 	}
 	if p.anyNeedsCoordinator(b) || len(windows(b)) > 0 && !p.plainAggregate(b) && len(b.sel.GroupClause) == 0 {
 		return p.finishRaw(b, pruning, nil)
@@ -53,6 +56,66 @@ func (p *planner) pushdown(b *block, top bool) (*Gather, *blocker, error) {
 		return p.distinct(b, pruning)
 	}
 	return p.finishRaw(b, pruning, nil)
+}
+
+// groupedLinkBlocked looks for a subquery over distributed rows that is evaluated for each group of b, outside of aggregates. The
+// groups are made on the coordinator, where grouping sets turn columns into NULLs, so no task can evaluate it for its rows.
+//
+//	SELECT (SELECT count(*) FROM e WHERE e.k = d.k) FROM d GROUP BY ROLLUP (d.k)
+func (p *planner) groupedLinkBlocked(b *block) *blocker {
+	if len(b.sel.GroupClause) == 0 {
+		return nil
+	}
+	groups := p.groupExprs(b, b.sel.GroupClause)
+	var blocked *blocker
+	for _, list := range [][]*sql.Node{b.sel.TargetList, {b.sel.HavingClause}, b.sel.SortClause, b.sel.WindowClause, b.sel.DistinctClause} {
+		for _, e := range list {
+			sql.Walk(e, func(m proto.Message) bool {
+				n, ok := m.(*sql.Node)
+				switch {
+				case !ok || blocked != nil:
+					return blocked == nil
+				case p.aggregateCall(n) != nil || slices.ContainsFunc(groups, func(g *sql.Node) bool { return p.sameExpr(b, g, n) }):
+					return false
+				case n.GetSubLink() != nil:
+					blocked = p.perGroupBlocked(b, n)
+				}
+				return blocked == nil
+			})
+		}
+	}
+	return blocked
+}
+
+func (p *planner) perGroupBlocked(b *block, n *sql.Node) *blocker {
+	for _, link := range b.sublinks {
+		switch {
+		case link.wrapper != n || !p.blockHashed(link.block):
+		case len(link.block.outer) == 0:
+			return &blocker{reason: "a subquery over all shards, evaluated for groups", link: link}
+		default:
+			return p.firstInside(link)
+		}
+	}
+	return nil
+}
+
+// groupExprs lists the expressions that a GROUP BY clause groups by, those of grouping sets included.
+func (p *planner) groupExprs(b *block, items []*sql.Node) []*sql.Node {
+	var all []*sql.Node
+	for _, item := range items {
+		switch {
+		case item.GetGroupingSet() != nil:
+			all = append(all, p.groupExprs(b, item.GetGroupingSet().Content)...)
+		case item.GetRowExpr() != nil:
+			all = append(all, p.groupExprs(b, item.GetRowExpr().Args)...)
+		default:
+			if e := p.resolveGroupItem(b, item); e != nil {
+				all = append(all, e)
+			}
+		}
+	}
+	return all
 }
 
 // deferConditions takes the conditions that must be evaluated on the coordinator out of b's WHERE clause.

@@ -88,3 +88,13 @@ SELECT t2.k, t1.b FROM r1 AS t1 JOIN d1 AS t2 ON t1.id % 3 = t2.k % 3 FOR UPDATE
 -- grouping by subqueries
 
 SELECT (SELECT count(*) FROM d2 WHERE d2.k = d1.k), count(*) FROM d1 GROUP BY (SELECT count(*) FROM d2 WHERE d2.k = d1.k);
+
+-- subqueries that are evaluated for each group, where grouping sets turn columns into NULLs
+
+SELECT (SELECT count(*)::int FROM d1 AS t2 WHERE t2.k = t1.k) FROM d1 AS t1 WHERE t1.k IS NULL GROUP BY ROLLUP (t1.k, t1.k);
+SELECT (SELECT count(*)::int FROM d1 AS t2 WHERE t2.k = t1.k) FROM d1 AS t1 GROUP BY ROLLUP (t1.k, t1.b);
+SELECT k IN (SELECT k FROM d2), count(*) FROM d1 GROUP BY CUBE (k);
+SELECT (SELECT count(*) FROM d2 WHERE d2.k = d1.k), rank() OVER (ORDER BY d1.k) FROM d1 GROUP BY d1.k;
+SELECT (SELECT count(*) FROM d2 WHERE d2.k = d1.k) AS n, max(b) FROM d1 GROUP BY ROLLUP ((SELECT count(*) FROM d2 WHERE d2.k = d1.k));
+-- @ordered
+SELECT k, sum(id) FROM d1 GROUP BY GROUPING SETS ((k), (k), ()) HAVING EXISTS (SELECT FROM d2 WHERE d2.k = d1.k) ORDER BY (SELECT max(id) FROM d2 WHERE d2.k = d1.k), 1;
