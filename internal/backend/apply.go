@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"maps"
 	"slices"
 )
 
@@ -26,6 +27,7 @@ func (c *Conn) Apply(ctx context.Context, wanted *Settings, beginning bool) erro
 		s.wanted = wanted
 		return nil
 	}
+	before := s.clone()
 	texts := s.difference(wanted)
 	if len(texts) == 0 {
 		s.wanted = wanted
@@ -40,7 +42,11 @@ func (c *Conn) Apply(ctx context.Context, wanted *Settings, beginning bool) erro
 		return nil
 	}
 	c.addSync()
-	return c.finishUnit(ctx)
+	err := c.finishUnit(ctx)
+	if err != nil {
+		*s = before // one that does not exist can be neither set nor reset
+	}
+	return err
 }
 
 // beginSettings are the settings that a BEGIN looks at: to change them after it is too late.
@@ -87,6 +93,11 @@ func (s *settingsState) init() {
 	if s.applied == nil {
 		s.applied, s.unknown = map[string]string{}, map[string]bool{}
 	}
+}
+
+// clone gives a copy of what is known at the end of a transaction, with nothing taken for what Apply last brought about.
+func (s *settingsState) clone() settingsState {
+	return settingsState{applied: maps.Clone(s.applied), unknown: maps.Clone(s.unknown)}
 }
 
 // difference lists the statements that lead from what there is to what is wanted, and takes them as run.

@@ -58,6 +58,11 @@ func TestApply(t *testing.T) {
 	if got := one(t, c, "SHOW work_mem"); got != "6MB" {
 		t.Fatal(got)
 	}
+	wantCode(t, c.Apply(t.Context(), backend.NewSettings(map[string]string{"work_mem": "7MB", "there_is_no_such": "1"}), false), "42704")
+	apply(nil, false)
+	if got := one(t, c, "SHOW work_mem"); got != original {
+		t.Fatal(got)
+	}
 }
 
 func TestApplyAfterRollbackToSavepoint(t *testing.T) {
