@@ -81,7 +81,7 @@ func (o *operation) planBalance(ctx context.Context, args balanceArgs, sizes []c
 	if err != nil {
 		return nil, err
 	}
-	units = slices.DeleteFunc(units, func(c candidate) bool { _, ok := at[c.group]; return !ok })
+	units = slices.DeleteFunc(units, func(c candidate) bool { _, ok := at[c.group]; return !ok || c.excluded(args.Excluded) })
 	bySize := totalSizes(sizes)
 	costs, err := o.costs(ctx, s, units, bySize)
 	if err != nil {
@@ -89,7 +89,7 @@ func (o *operation) planBalance(ctx context.Context, args balanceArgs, sizes []c
 	}
 	for i, c := range units {
 		n := at[c.group]
-		problem.Units = append(problem.Units, rebalance.Unit{Set: c.colocation, Cost: costs[i], Node: n, Fixed: c.excluded(args.Excluded) || args.from != 0 && nodes[n].id != args.from})
+		problem.Units = append(problem.Units, rebalance.Unit{Set: c.colocation, Cost: costs[i], Node: n, Fixed: args.from != 0 && nodes[n].id != args.from})
 	}
 	forbidden, err := o.forbidden(ctx, s, units, nodes)
 	if err != nil {

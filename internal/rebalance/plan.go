@@ -65,10 +65,8 @@ func (p *Problem) unevenness(home []int, sets []int) float64 {
 func (p *Problem) wideSets() []int {
 	count, cost := map[int]int{}, map[int]float64{}
 	for _, u := range p.Units {
-		if !u.Fixed {
-			count[u.Set]++
-			cost[u.Set] += u.Cost
-		}
+		count[u.Set]++
+		cost[u.Set] += u.Cost
 	}
 	nodes := 0
 	for _, n := range p.Nodes {
@@ -98,9 +96,7 @@ func evacuate(s *scale) error {
 	slices.SortStableFunc(leaving, func(a, b int) int { return cmp.Compare(p.Units[b].Cost, p.Units[a].Cost) })
 	onNode := map[[2]int]float64{} // the cost of a set on a node
 	for _, u := range p.Units {
-		if !u.Fixed {
-			onNode[[2]int{u.Set, u.Node}] += u.Cost
-		}
+		onNode[[2]int{u.Set, u.Node}] += u.Cost
 	}
 	for _, unit := range leaving {
 		u := &p.Units[unit]
@@ -130,9 +126,7 @@ func (p *Problem) order(home []int) []Move {
 	load, waiting := make([]float64, len(p.Nodes)), make([][]Move, len(p.Nodes))
 	total := 0
 	for i, u := range p.Units {
-		if !u.Fixed {
-			load[home[i]] += u.Cost
-		}
+		load[home[i]] += u.Cost
 		if u.Node != home[i] {
 			waiting[home[i]] = append(waiting[home[i]], Move{Unit: i, From: home[i], To: u.Node})
 			total++

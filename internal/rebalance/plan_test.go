@@ -58,9 +58,7 @@ func must(t testing.TB, p Problem) []Move {
 func loads(p Problem, moves []Move) []float64 {
 	load := make([]float64, len(p.Nodes))
 	for _, u := range p.Units {
-		if !u.Fixed {
-			load[u.Node] += u.Cost
-		}
+		load[u.Node] += u.Cost
 	}
 	for _, m := range moves {
 		load[m.From] -= p.Units[m.Unit].Cost
@@ -189,6 +187,18 @@ func TestFixedAndMost(t *testing.T) {
 	p.MaxMoves = 3
 	if moves := must(t, p); len(moves) != 3 {
 		t.Errorf("%d moves", len(moves))
+	}
+}
+
+// What leaves one node goes where what must stay leaves room.
+func TestDrainBesideFixed(t *testing.T) {
+	p := cluster(repeat(1, 3), repeat(1, 7), repeat(1, 6))
+	for i := range p.Units {
+		p.Units[i].Fixed = p.Units[i].Node != 0
+	}
+	p.Nodes[0].Drain, p.DrainOnly = true, true
+	if got := loads(p, must(t, p)); fmt.Sprint(got) != "[0 8 8]" {
+		t.Errorf("loads %v", got)
 	}
 }
 

@@ -19,7 +19,7 @@ type Unit struct {
 	Cost float64 // any unit, not negative
 	Node int     // where it is, an index into Problem.Nodes
 
-	Fixed bool // it must not move, and counts for nothing
+	Fixed bool // it must not move, but is part of what its node carries
 }
 
 // Problem is a cluster as it is, and how it should be.

@@ -23,19 +23,24 @@ type scale struct {
 	share []float64 // by node: what it should carry
 	whole *scale    // of all units, where these are a part of them; kept up to date, and decides among equals
 	held  [][]int   // by node: its units, the costliest first; those that can move
+	fixed []bool    // by node: whether it has others
 
 	spread map[int][]float64 // sets that must not become less even: what each node carries of them
 }
 
 // newScale makes a scale of one set, or of all units.
 func newScale(p *Problem, home []int, set *int) *scale {
-	s := &scale{p: p, home: home, load: make([]float64, len(p.Nodes)), share: make([]float64, len(p.Nodes)), held: make([][]int, len(p.Nodes))}
+	s := &scale{p: p, home: home, load: make([]float64, len(p.Nodes)), share: make([]float64, len(p.Nodes)), held: make([][]int, len(p.Nodes)), fixed: make([]bool, len(p.Nodes))}
 	cost, capacity := 0.0, 0.0
 	for i, u := range p.Units {
-		if !u.Fixed && (set == nil || *set == u.Set) {
+		if set == nil || *set == u.Set {
 			s.load[u.Node] += u.Cost
-			s.held[u.Node] = append(s.held[u.Node], i)
 			cost += u.Cost
+			if u.Fixed {
+				s.fixed[u.Node] = true
+			} else {
+				s.held[u.Node] = append(s.held[u.Node], i)
+			}
 		}
 	}
 	for n, node := range p.Nodes {
@@ -358,6 +363,9 @@ func (s *scale) trade() {
 }
 
 func (s *scale) mayTrade(a, b int) bool {
+	if s.fixed[a] || s.fixed[b] {
+		return false
+	}
 	for _, unit := range s.held[a] {
 		if !s.allowed(unit, b) {
 			return false
