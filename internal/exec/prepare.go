@@ -48,7 +48,7 @@ func Describe(ctx context.Context, c *backend.Conn, text string, declared []uint
 			if err := description.Decode(append([]byte(nil), m.Body()...)); err != nil {
 				return nil, nil, err
 			}
-			fields = append(fields, description.Fields...)
+			fields = append([]pgproto3.FieldDescription{}, description.Fields...) // not nil: rows may have no columns
 		case 'E':
 			if failure := error(backend.DecodeError(m)); err == nil {
 				return nil, nil, drainError(ctx, c, failure)

@@ -49,9 +49,9 @@ func (g *gateway) another(c *pgx.Conn) *pgx.Conn {
 
 func (g *gateway) until(what string, holds func() bool) {
 	g.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); !holds(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			g.t.Fatalf("not so after 20 s: %s", what)
+			g.t.Fatalf("it does not come about: %s", what)
 		}
 	}
 }

@@ -52,7 +52,7 @@ func start(t *testing.T, change ...func(*session.Config)) *gateway {
 			if err != nil {
 				t.Errorf("serving: %v", err)
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(5 * time.Minute):
 			t.Error("the gateway does not stop")
 		}
 	})

@@ -126,12 +126,18 @@ func (s *session) noteNoUse(name string) {
 	}
 }
 
-// showOwn answers SHOW of one of the gateway's own settings that has not been set, which the nodes do not know.
+// showOwn answers SHOW of one of the gateway's own settings, and of limits that are kept from nodes.
 func (s *session) showOwn(e *entry) (value string, ok bool) {
 	if e.kind != kindShow {
 		return "", false
 	}
-	name := e.stmt.Tree.GetVariableShowStmt().Name
+	name := strings.ToLower(e.stmt.Tree.GetVariableShowStmt().Name)
+	if isIdleLimit(name) {
+		if value, ok := s.settings.value(name); ok {
+			return value, true
+		}
+		return s.settings.defaultLimits[name], true
+	}
 	own, ok := ownName(name)
 	if !ok {
 		return "", false

@@ -229,7 +229,10 @@ func (s *session) functionCall(ctx context.Context, m wire.Message) error {
 		conn.SendRaw(m.Raw)
 		return s.relay(ctx, conn)
 	}
-	if err := run(); err != nil {
+	s.beginClock()
+	err := run()
+	s.endClock()
+	if err != nil {
 		if s.gone(err) {
 			return err
 		}

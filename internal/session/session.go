@@ -43,7 +43,9 @@ type session struct {
 	skipping   bool          // after an error in the extended protocol, until Sync
 	ahead      *wire.Message // received already, to be handled next
 	simple     bool          // the client's message at hand is a Query
-	listens    bool          // LISTEN was run
+	idle       bool          // the client was told that the session is ready, and has sent nothing since
+	limits     limits
+	listens    bool // LISTEN was run
 
 	scanned sql.Scanned
 	key     []byte
@@ -60,7 +62,7 @@ type session struct {
 	query       string // the client's last statement, or its beginning
 	queryStart  time.Time
 	application string
-	ending      bool
+	ending      *sql.Error      // why the session is to end; nil while it is not
 	context     context.Context // of the statements that run now; a cancel request ends it
 	stop        context.CancelCauseFunc
 }
@@ -105,6 +107,7 @@ func (s *session) welcome(ctx context.Context) error {
 	s.status.Store('I')
 	s.client.Send(&pgproto3.BackendKeyData{ProcessID: s.pid, SecretKey: s.secret[:]})
 	s.client.SendReadyForQuery('I')
+	s.idle = true
 	return s.client.Flush()
 }
 
@@ -129,18 +132,26 @@ func (s *session) interrupt(err error) {
 	}
 }
 
-// terminate ends the session. It may be called from any goroutine.
-func (s *session) terminate() {
+// terminate ends the session as an administrator does. It may be called from any goroutine.
+func (s *session) terminate() { s.endWith(errShutdown) }
+
+// endWith ends the session and has its client told why. It may be called from any goroutine.
+func (s *session) endWith(reason *sql.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ending = true
+	if s.ending == nil {
+		s.ending = reason
+	}
 	s.client.SetReadDeadline(time.Unix(1, 0))
 	if s.stop != nil {
-		s.stop(errShutdown)
+		s.stop(reason)
 	}
 }
 
-func (s *session) terminating() bool {
+func (s *session) terminating() bool { return s.reason() != nil }
+
+// reason gives why the session is to end, nil if it is not.
+func (s *session) reason() *sql.Error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ending
@@ -161,9 +172,14 @@ func (s *session) run(ctx context.Context) {
 			return
 		}
 		if s.context.Err() != nil && ctx.Err() == nil {
-			// A cancel request that came while nothing ran, or has done its work.
+			// A cancel request that came while nothing ran, or has done its work; or the clock struck between two messages of one statement.
+			struck := s.endClock()
 			s.renew(ctx)
+			if struck != nil {
+				s.extended(struck)
+			}
 		}
+		s.idle = false
 		s.rounds.Add(1)
 		err = s.handle(s.context, m)
 		s.rounds.Add(1)
@@ -192,6 +208,7 @@ func (s *session) receive() (wire.Message, error) {
 		if err := s.client.Flush(); err != nil {
 			return wire.Message{}, err
 		}
+		defer s.idleClock()()
 		if s.listening() {
 			if err := s.awaitClient(); err != nil {
 				return wire.Message{}, err
@@ -204,9 +221,9 @@ func (s *session) receive() (wire.Message, error) {
 // farewell tells the client why its session ends, if it can still be told.
 func (s *session) farewell(err error) {
 	var own *sql.Error
-	switch {
-	case s.terminating():
-		s.client.SendError(errShutdown, wire.SeverityFatal)
+	switch reason := s.reason(); {
+	case reason != nil:
+		s.client.SendError(reason, wire.SeverityFatal)
 	case errors.As(err, &own):
 		s.client.SendError(own, wire.SeverityFatal)
 	case err == io.EOF:
@@ -231,16 +248,23 @@ func (s *session) handle(ctx context.Context, m wire.Message) error {
 		s.simple = false
 		return err
 	case 'P':
+		s.beginClock()
 		return s.extended(s.parse(ctx, m.Body()))
 	case 'B':
+		s.beginClock()
 		return s.extended(s.bind(ctx, m.Body()))
 	case 'D':
+		s.beginClock()
 		return s.extended(s.describe(ctx, m.Body()))
 	case 'E':
-		return s.extended(s.execute(ctx, m.Body()))
+		s.beginClock()
+		err := s.execute(ctx, m.Body())
+		s.endClock()
+		return s.extended(err)
 	case 'C':
 		return s.extended(s.closeMessage(m.Body()))
 	case 'S':
+		s.endClock()
 		return s.sync(ctx)
 	case 'H':
 		return s.client.Flush()
@@ -272,6 +296,7 @@ func (s *session) ready(ctx context.Context) error {
 	s.reportParameters()
 	status := s.tx.Status()
 	s.status.Store(uint32(status))
+	s.idle = true
 	return s.client.SendReadyForQuery(status)
 }
 
@@ -281,8 +306,12 @@ func (s *session) report(err error) {
 		err = s.outdated(err)
 	}
 	s.tx.Fail()
-	if cause := context.Cause(s.context); cause == errCancelled || cause == errDeadlock {
-		err = cause // whatever was interrupted, say connecting to a node
+	switch cause := context.Cause(s.context); cause {
+	case errCancelled, errDeadlock, errStatementTimeout:
+		var own *sql.Error
+		if !errors.As(err, &own) || own.Code != "08007" { // that the outcome is unknown must be said
+			err = cause // whatever was interrupted, say connecting to a node
+		}
 	}
 	s.client.SendError(userNames(err, s.server.watcher.Current()), "")
 }

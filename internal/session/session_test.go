@@ -448,7 +448,7 @@ func TestNotificationsReachIdleClients(t *testing.T) {
 		_, err := d.Exec(t.Context(), "NOTIFY news, 'hello'")
 		notified <- err
 	}()
-	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
 	n, err := c.WaitForNotification(ctx)
 	if err != nil || n.Payload != "hello" {

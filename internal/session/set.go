@@ -52,12 +52,15 @@ func (s *session) set(ctx context.Context, e *entry) (string, error) {
 		return tag, nil
 	case n.IsLocal:
 		if s.tx.InBlock() {
-			s.tx.Replay(e.text, catalog.CoordinatorGroup)
+			if !isIdleLimit(name) {
+				s.tx.Replay(e.text, catalog.CoordinatorGroup)
+			}
 			values, err := currentSettings(ctx, conn, []string{name})
 			if err != nil {
 				return "", err
 			}
 			s.settings.setLocal(values)
+			return tag, s.withhold(ctx, conn, name, true)
 		}
 		return tag, nil
 	case kind == "VAR_RESET" || kind == "VAR_SET_DEFAULT":
@@ -67,9 +70,26 @@ func (s *session) set(ctx context.Context, e *entry) (string, error) {
 		} else {
 			s.settings.change(s.settings.current.Without(name))
 		}
-		return tag, nil
+		return tag, s.withhold(ctx, conn, name, false)
 	}
-	return tag, s.noteSettings(ctx, conn, name)
+	if err := s.noteSettings(ctx, conn, name); err != nil {
+		return "", err
+	}
+	return tag, s.withhold(ctx, conn, name, false)
+}
+
+// withhold takes a setting that is not for nodes back from the coordinator, which has just checked it.
+func (s *session) withhold(ctx context.Context, conn *backend.Conn, name string, local bool) error {
+	if !isIdleLimit(name) {
+		return nil
+	}
+	if local {
+		_, err := conn.Exec(ctx, backend.SetLocal(name, "0"))
+		return err
+	}
+	_, err := conn.Exec(ctx, "SET "+name+" TO 0")
+	conn.NoteSetting(name, "0", false)
+	return err
 }
 
 // ofTransaction tells whether a SET is about the characteristics of the open transaction: SET TRANSACTION, SET transaction_read_only.
@@ -178,7 +198,9 @@ func (s *session) setConfigCalled(ctx context.Context, text string) error {
 			continue
 		}
 		if forBlock {
-			s.tx.Replay(backend.SetLocal(name, value), catalog.CoordinatorGroup)
+			if !isIdleLimit(name) {
+				s.tx.Replay(backend.SetLocal(name, value), catalog.CoordinatorGroup)
+			}
 			local[name] = value
 			continue
 		}

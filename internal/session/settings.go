@@ -15,12 +15,16 @@ type settings struct {
 	session *session
 	initial *backend.Settings // as the client's startup asked: what RESET goes back to
 	current *backend.Settings
+	nodes   *backend.Settings // current ones, as nodes are to have them
 	saved   *backend.Settings // at the start of the open block
 	marks   []settingsMark    // at each savepoint
 
 	local       map[string]string // by SET LOCAL, for the rest of the block
 	path        []string          // search_path as planning sees it
 	defaultPath string            // search_path where neither the client nor the session set it
+
+	defaultLimits map[string]string // of time, where neither the client nor the session set them
+
 	planKey     []byte
 	repartition bool // citus.enable_single_hash_repartition_joins
 	odd         bool // settings under which texts must not be taken for what they seem: standard_conforming_strings is off
@@ -35,15 +39,17 @@ type settingsMark struct {
 // start takes the settings that the client's startup asked for, and makes sure that the coordinator accepts them.
 func (t *settings) start(s *session, asked map[string]string) error {
 	t.session = s
-	t.current = backend.NewSettings(asked)
-	t.initial = t.current
+	t.current = backend.NewSettings(asked).Without(statementLimit) // which is not for logging in
 	s.tx.SetSettings(t.current)
 	conn, release, err := s.tx.Borrow(s.context, catalog.CoordinatorGroup)
 	if err != nil {
 		return err
 	}
 	defer release()
-	names := []string{"search_path"}
+	if asked, err = t.withRoles(conn, asked); err != nil {
+		return err
+	}
+	names := append([]string{"search_path", statementLimit}, idleLimits...)
 	for name := range asked {
 		names = append(names, name)
 	}
@@ -55,8 +61,24 @@ func (t *settings) start(s *session, asked map[string]string) error {
 		t.defaultPath = values["search_path"] // the role's or the database's
 		delete(values, "search_path")
 	}
+	if limit, ok := asked[statementLimit]; ok {
+		results, err := conn.Exec(s.context, "SELECT pg_catalog.set_config('"+statementLimit+"', "+sql.QuoteLiteral(limit)+", true)")
+		if err != nil {
+			return err
+		}
+		values[statementLimit] = string(results[0].Rows[0][0])
+	}
+	t.defaultLimits = map[string]string{}
+	for _, name := range append([]string{statementLimit}, idleLimits...) {
+		if _, own := asked[name]; !own {
+			t.defaultLimits[name] = values[name]
+			delete(values, name)
+		}
+	}
 	for name, value := range values {
-		conn.NoteSetting(name, value, false)
+		if name != statementLimit {
+			conn.NoteSetting(name, value, false)
+		}
 	}
 	t.setPath(t.defaultPath)
 	t.initial = backend.NewSettings(values)
@@ -90,8 +112,20 @@ func currentSettings(ctx context.Context, conn *backend.Conn, names []string) (m
 // change makes a set of settings the current one.
 func (t *settings) change(to *backend.Settings) {
 	t.current = to
-	t.session.tx.SetSettings(to)
+	t.nodes = t.forNodes()
+	t.session.tx.SetSettings(t.nodes)
 	t.derive()
+}
+
+// forNodes gives the settings that nodes are to have.
+func (t *settings) forNodes() *backend.Settings {
+	to := t.current
+	for _, name := range idleLimits {
+		if t.limit(name) > 0 {
+			to = to.With(name, "0")
+		}
+	}
+	return to
 }
 
 // derive takes from the settings what the gateway itself goes by.
@@ -104,6 +138,7 @@ func (t *settings) derive() {
 	t.repartition = isOn(repartition)
 	t.setPath(path)
 	t.session.tx.SetImplicitBegin(t.session.beginText(nil))
+	t.deriveLimits()
 	standard, ok := t.value("standard_conforming_strings")
 	t.odd = ok && standard != "on"
 	t.session.env.Plain = t.plain()
@@ -119,7 +154,7 @@ func (t *settings) derive() {
 
 // plain gives the settings under which the text of values means the same to every reader, nil if the current ones are such.
 func (t *settings) plain() *backend.Settings {
-	to := t.current
+	to := t.nodes
 	if v, ok := t.value("datestyle"); ok && !strings.HasPrefix(v, "ISO") || !ok && !strings.HasPrefix(t.session.reported["DateStyle"], "ISO") {
 		to = to.With("datestyle", "ISO")
 	}
@@ -129,7 +164,7 @@ func (t *settings) plain() *backend.Settings {
 	if v, ok := t.value("extra_float_digits"); ok && v != "1" && v != "2" && v != "3" {
 		to = to.With("extra_float_digits", "1")
 	}
-	if to == t.current {
+	if to == t.nodes {
 		return nil
 	}
 	return to

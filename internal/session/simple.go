@@ -28,6 +28,7 @@ func (s *session) simpleQuery(ctx context.Context, text string) error {
 	default:
 		err = s.simpleMany(ctx, text)
 	}
+	s.endClock()
 	if err != nil {
 		if s.gone(err) {
 			return err
@@ -85,6 +86,9 @@ func (s *session) simpleMany(ctx context.Context, text string) error {
 		if err := s.simpleOne(ctx, own, scanned, offset+lead); err != nil {
 			return positioned(err, text, offset+lead)
 		}
+		if err := s.endClock(); err != nil {
+			return err // the context of the statements to come has ended
+		}
 		offset += len(stmt.Text)
 	}
 	return nil
@@ -101,6 +105,7 @@ func positioned(err error, text string, offset int) error {
 
 // simpleOne carries out one statement of a Query message.
 func (s *session) simpleOne(ctx context.Context, text string, scanned bool, offset int) error {
+	s.beginClock()
 	if s.tx.Status() == 'E' {
 		if err := s.allowedInFailedBlock(text); err != nil {
 			return err

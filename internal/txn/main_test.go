@@ -52,7 +52,7 @@ func onNodes(t *testing.T, nodes *pgtest.Nodes) *cluster {
 	c.pools = backend.NewPools(backend.PoolOptions{})
 	t.Cleanup(c.pools.Close)
 	c.manager = txn.NewManager(txn.Config{
-		Pools: c.pools, Admin: identity, MinAge: time.Millisecond, AskFor: 20 * time.Second,
+		Pools: c.pools, Admin: identity, MinAge: time.Millisecond, AskFor: 2 * time.Minute,
 		Faults: func(point string) error {
 			c.mu.Lock()
 			c.points = append(c.points, point)

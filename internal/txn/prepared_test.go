@@ -1,6 +1,7 @@
 package txn_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -97,7 +98,7 @@ func TestPreparedTransactionOfAnother(t *testing.T) {
 		if err := pgtest.Exec(t.Context(), s.DSN(c.database), "DROP ROLE IF EXISTS "+role+"; CREATE ROLE "+role+" LOGIN"); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { pgtest.Exec(t.Context(), s.DSN(c.database), "DROP ROLE "+role) })
+		t.Cleanup(func() { pgtest.Exec(context.Background(), s.DSN(c.database), "DROP ROLE "+role) })
 	}
 	gid := c.database
 	if err := c.prepareAs(gid, 1, 1, 2); err != nil {
@@ -197,9 +198,9 @@ func (c *cluster) afterFault(gid string, x int, told string) {
 
 func (c *cluster) until(what string, holds func() bool) {
 	c.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); !holds(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			c.Fatalf("not so after 30 s: %s", what)
+			c.Fatalf("it does not come about: %s", what)
 		}
 	}
 }

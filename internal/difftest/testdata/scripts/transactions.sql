@@ -337,17 +337,36 @@ ROLLBACK;
 FETCH 1 FROM held;
 CLOSE held;
 
+-- rows without columns
+
+SELECT FROM t WHERE k = 1;
+SELECT FROM t ORDER BY k LIMIT 2;
+
 -- time limits
 
-SET statement_timeout = '150ms';
-SELECT count(*) FROM t WHERE pg_sleep(0.1) IS NOT NULL;
-SELECT pg_sleep(10);
 BEGIN;
-SELECT pg_sleep(10);
-SELECT 1;
+SET LOCAL statement_timeout = '150ms';
+SELECT pg_sleep(60);
 COMMIT;
-SELECT count(*) FROM t WHERE pg_sleep(0.05) IS NOT NULL;
-RESET statement_timeout;
+BEGIN;
+SET LOCAL statement_timeout = '150ms';
+SELECT count(*) FROM t WHERE pg_sleep(60) IS NOT NULL;
+ROLLBACK;
+SHOW statement_timeout;
+SET idle_in_transaction_session_timeout = '1h';
+SHOW idle_in_transaction_session_timeout;
+BEGIN;
+SET LOCAL idle_in_transaction_session_timeout = '30min';
+SELECT count(*) FROM t;
+SHOW idle_in_transaction_session_timeout;
+ROLLBACK;
+SHOW idle_in_transaction_session_timeout;
+RESET idle_in_transaction_session_timeout;
+SET idle_session_timeout = 'never';
+SET idle_session_timeout = '2h';
+SHOW idle_session_timeout;
+RESET ALL;
+SHOW idle_session_timeout;
 
 -- locks that applications take
 
