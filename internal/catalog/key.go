@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -104,8 +105,17 @@ func unchanged(key Key, text string) bool {
 	return false
 }
 
+// NullHash is where in the hash space rows lie that have no distribution value. It is what hash_record makes of a NULL, and where
+// PostgreSQL's own hash partitioning puts it.
+const NullHash int32 = 0
+
+// StoredHash writes the SQL expression that hashes what a column holds by a type's hash function, NULL too.
+func StoredHash(function, column string) string {
+	return "coalesce(" + function + "(" + column + "), " + strconv.Itoa(int(NullHash)) + ")"
+}
+
 // HashExpression writes the SQL expression, of type int4, that hashes the value of another SQL expression as the distribution
-// column's type: for the hash of what Go cannot hash. It is never NULL: a NULL's hash is 0.
+// column's type: for the hash of what Go cannot hash. It is never NULL: a NULL's hash is NullHash.
 //
 // hash_record of a row of one column is the hash of that column by its type's default hash operator class and its collation.
 // It is the way to call those hash functions whose own argument is of another type or of type internal (date's, bytea's).

@@ -209,6 +209,42 @@ func TestSplitShard(t *testing.T) {
 	f.noTraces()
 }
 
+// TestSplitKeepsRowsWithoutKey splits the shard in which rows with NULL in the distribution column lie, until their place in the hash
+// space is a shard of its own.
+func TestSplitKeepsRowsWithoutKey(t *testing.T) {
+	f := newFixture(t)
+	f.ddl("CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
+	f.exec(`CREATE TABLE loose (k int, v int);
+		CREATE TRIGGER touch BEFORE INSERT ON loose FOR EACH ROW EXECUTE FUNCTION touch();
+		INSERT INTO loose SELECT nullif(g % 20, 0), g FROM generate_series(1, 200) g`)
+	f.call("create_distributed_table", "table_name", "loose", "distribution_column", "k")
+	before := f.shards("loose", "SELECT r::text FROM %s r")
+	for _, split := range []struct{ mode, point string }{{"force_logical", "1000000000"}, {"block_writes", "0"}} {
+		holds := f.exec("SELECT shardid, nodeid FROM trunkline.pg_dist_shard JOIN trunkline.pg_dist_placement USING (shardid) JOIN trunkline.pg_dist_node USING (groupid) WHERE logicalrelid = 'loose'::regclass AND 0 BETWEEN shardminvalue::int AND shardmaxvalue::int")[0]
+		shard, _ := strconv.Atoi(holds[0])
+		node, _ := strconv.Atoi(holds[1])
+		f.call("citus_split_shard_by_split_points", "shard_id", shard, "split_points", []string{split.point}, "node_ids", []int{node, node}, "shard_transfer_mode", split.mode)
+		sameRows(t, f.shards("loose", "SELECT r::text FROM %s r"), before)
+		for _, g := range f.exec("SELECT shardgroupid, shardminvalue, shardmaxvalue, groupid FROM trunkline.shard_group") {
+			server, _ := strconv.Atoi(g[3])
+			shard := "public_" + g[0] + ".loose"
+			got := f.on(server, fmt.Sprintf("SELECT count(*) FILTER (WHERE k IS NULL) || ' of ' || count(*) FROM %s WHERE k IS NULL OR hashint4(k) NOT BETWEEN %s AND %s", shard, g[1], g[2]))[0][0]
+			min, _ := strconv.Atoi(g[1])
+			max, _ := strconv.Atoi(g[2])
+			want := "0 of 0"
+			if min <= 0 && max >= 0 {
+				want = "10 of 10"
+				f.on(server, "INSERT INTO "+shard+" VALUES (NULL, 0) RETURNING v") // the shard takes such rows for its own
+				f.on(server, "DELETE FROM "+shard+" WHERE v = 0 RETURNING v")
+			}
+			if got != want {
+				t.Errorf("the shard from %s to %s holds %s rows without a key, want %s", g[1], g[2], got, want)
+			}
+		}
+	}
+	f.noTraces()
+}
+
 var errDies = errors.New("the gateway dies here")
 
 // TestMoveDiesAtEveryStep has the gateway die at each step of each kind of move. Whoever comes next must undo or finish it.

@@ -52,20 +52,16 @@ func (o *operation) lossless(ctx context.Context, groups []int32, f func() error
 // moveToShards copies a table's rows from the coordinator to its shards, which are there and empty. hash is the function that
 // hashes the distribution column.
 func (o *operation) moveToShards(ctx context.Context, d *definition, key *column, hash string, shards []shardGroup) error {
-	value, missing := "0", "false"
+	value := "0"
 	if key != noColumn {
-		value, missing = hash+"("+sql.QuoteIdentifier(key.Name)+")", sql.QuoteIdentifier(key.Name)+" IS NULL"
+		value = catalog.StoredHash(hash, sql.QuoteIdentifier(key.Name))
 	}
-	rows, err := o.query(ctx, fmt.Sprintf("SELECT EXISTS (SELECT FROM ONLY %s), EXISTS (SELECT FROM ONLY %s WHERE %s)", d.qualified(), d.qualified(), missing))
+	rows, err := o.query(ctx, fmt.Sprintf("SELECT EXISTS (SELECT FROM ONLY %s)", d.qualified()))
 	if err != nil {
 		return err
 	}
 	if !rows[0].bool(0) {
 		return nil
-	}
-	if rows[0].bool(1) {
-		return &sql.Error{Code: "23502", Message: fmt.Sprintf("the distribution column %q of table %q contains null values", key.Name, d.Name),
-			Hint: "Give those rows a value, or delete them, before distributing the table."}
 	}
 	nodes, held := perNode(shards)
 	return o.lossless(ctx, append([]int32{catalog.CoordinatorGroup}, without(nodes, catalog.CoordinatorGroup)...), func() error {

@@ -156,6 +156,8 @@ func (w *writer) insertValues(g *generator, t *table) string {
 				values[i] = w.id()
 			case !t.isSet(c.name) && w.Chance(8):
 				values[i] = "DEFAULT"
+			case !t.isSet(c.name) && w.Chance(6):
+				values[i] = "NULL"
 			case w.Chance(12):
 				values[i] = g.expr(&scope{}, c.typ, 1)
 			default:

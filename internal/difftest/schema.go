@@ -73,13 +73,13 @@ type table struct {
 // tables are co-located ones, others that are not, reference tables and a local one. In each, id is unique.
 var tables = []table{
 	{name: "d1", key: "k", unique: []string{"k", "id"}, rows: 26, distribute: "SELECT create_distributed_table('d1', 'k', shard_count => 6)"},
-	{name: "d2", key: "k", notNull: []string{"k"}, rows: 22, distribute: "SELECT create_distributed_table('d2', 'k', colocate_with => 'd1')"},
+	{name: "d2", key: "k", rows: 22, distribute: "SELECT create_distributed_table('d2', 'k', colocate_with => 'd1')"},
 	{name: "d3", key: "k", unique: []string{"k"}, rows: 9, distribute: "SELECT create_distributed_table('d3', 'k', colocate_with => 'd1')"},
-	{name: "x1", key: "b", notNull: []string{"b"}, rows: 20, distribute: "SELECT create_distributed_table('x1', 'b', shard_count => 4)"},
-	{name: "x2", key: "a", notNull: []string{"a"}, rows: 18, distribute: "SELECT create_distributed_table('x2', 'a', shard_count => 5, colocate_with => 'none')"},
+	{name: "x1", key: "b", rows: 20, distribute: "SELECT create_distributed_table('x1', 'b', shard_count => 4)"},
+	{name: "x2", key: "a", rows: 18, distribute: "SELECT create_distributed_table('x2', 'a', shard_count => 5, colocate_with => 'none')"},
 	{name: "x3", key: "n", notNull: []string{"n"}, rows: 12, distribute: "SELECT create_distributed_table('x3', 'n', shard_count => 3)"},
-	{name: "x4", key: "t", notNull: []string{"t"}, rows: 14, distribute: "SELECT create_distributed_table('x4', 't', shard_count => 3)"},
-	{name: "p1", key: "k", notNull: []string{"k"}, rows: 16, partitions: "p1a PARTITION OF p1 FOR VALUES FROM (0) TO (3); CREATE TABLE p1b PARTITION OF p1 DEFAULT",
+	{name: "x4", key: "t", rows: 14, distribute: "SELECT create_distributed_table('x4', 't', shard_count => 3)"},
+	{name: "p1", key: "k", rows: 16, partitions: "p1a PARTITION OF p1 FOR VALUES FROM (0) TO (3); CREATE TABLE p1b PARTITION OF p1 DEFAULT",
 		distribute: "SELECT create_distributed_table('p1', 'k', colocate_with => 'd1')"},
 	{name: "r1", unique: []string{"id"}, rows: 8, distribute: "SELECT create_reference_table('r1')"},
 	{name: "r2", rows: 12, distribute: "SELECT create_reference_table('r2')"},

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/trunkline/trunkline/internal/backend"
+	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/copyfmt"
 	"github.com/trunkline/trunkline/internal/sql"
 )
@@ -164,15 +165,19 @@ func (in *copyIn) routeAll(ctx context.Context, rows []copyfmt.Row, drawn [][]in
 		return at, nil
 	}
 	if in.keyAt < 0 {
+		for i := range at {
+			at[i] = in.unkeyed()
+		}
 		return at, nil
 	}
 	var unknown []int
 	var values [][]byte
 	for i := range rows {
 		field := &rows[i].Fields[0]
-		if done, err := in.judge(field, &rows[i]); err != nil {
+		if missing, err := in.judge(field, &rows[i]); err != nil {
 			return nil, err
-		} else if done {
+		} else if missing {
+			at[i] = in.groups.GroupFor(catalog.NullHash)
 			continue
 		}
 		hash, ok, err := in.hash(field.Value)

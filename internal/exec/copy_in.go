@@ -35,7 +35,8 @@ type copyIn struct {
 	extra    []copyfmt.Value // of fill and stable
 	names    []string        // of data
 	key      catalog.Key
-	keyAt    int // of Row.Fields, the distribution column; -1 if rows are not routed
+	keyAt    int  // of Row.Fields, the distribution column; -1 if rows are not routed
+	noKeys   bool // the data lacks the distribution column, and the table a default for it
 	splitter copyfmt.Splitter
 	asciiKey bool // only ASCII values of the distribution column are, byte for byte, what the nodes will store
 
@@ -253,7 +254,8 @@ func (in *copyIn) findKey(wanted *[]int) error {
 		return nil // routed by the value drawn
 	}
 	if column.Default == "" {
-		return in.nullKey("")
+		in.noKeys = true
+		return nil
 	}
 	return sql.Unsupported("cannot COPY into a distributed table without its distribution column",
 		fmt.Sprintf("Column \"%s\" of table \"%s\" would get its default, which decides on the shard.", column.Name, in.table.Name),
@@ -416,14 +418,11 @@ func (in *copyIn) rows(ctx context.Context) error {
 			}
 			continue
 		}
-		target := in.targets[0]
-		if in.keyAt >= 0 {
-			at, err := in.route(ctx, &row)
-			if err != nil {
-				return err
-			}
-			target = in.targets[at]
+		at, err := in.route(ctx, &row)
+		if err != nil {
+			return err
 		}
+		target := in.targets[at]
 		batch := in.begin(target)
 		if len(in.extra) > 0 {
 			batch.data = in.splitter.Append(batch.data, &row, in.extra)
@@ -440,9 +439,12 @@ func (in *copyIn) rows(ctx context.Context) error {
 
 // route gives the index of the target of a row.
 func (in *copyIn) route(ctx context.Context, row *copyfmt.Row) (int, error) {
+	if in.keyAt < 0 {
+		return in.unkeyed(), nil
+	}
 	field := &row.Fields[in.keyAt]
-	if done, err := in.judge(field, row); done || err != nil {
-		return 0, err
+	if missing, err := in.judge(field, row); missing || err != nil {
+		return in.groups.GroupFor(catalog.NullHash), err
 	}
 	if hash, ok, err := in.hash(field.Value); err != nil {
 		return 0, in.where(err, row.Line, in.columnContext(field.Value))
@@ -459,9 +461,16 @@ func (in *copyIn) route(ctx context.Context, row *copyfmt.Row) (int, error) {
 	return in.groups.GroupFor(hashes[0]), nil
 }
 
-// judge looks for values that cannot be routed by their hash. done means that any shard will do, which then refuses the row with
-// PostgreSQL's own message.
-func (in *copyIn) judge(field *copyfmt.Field, row *copyfmt.Row) (done bool, err error) {
+// unkeyed gives the index of the one target of all rows that are not routed by a value.
+func (in *copyIn) unkeyed() int {
+	if in.noKeys {
+		return in.groups.GroupFor(catalog.NullHash)
+	}
+	return 0
+}
+
+// judge looks for rows that have no distribution value.
+func (in *copyIn) judge(field *copyfmt.Field, row *copyfmt.Row) (missing bool, err error) {
 	column := &in.table.Columns[in.table.DistColumn]
 	switch {
 	case field.Missing:
@@ -470,24 +479,8 @@ func (in *copyIn) judge(field *copyfmt.Field, row *copyfmt.Row) (done bool, err 
 		return false, in.where(sql.Unsupported("cannot COPY a default of the distribution column into a distributed table",
 			fmt.Sprintf("Column \"%s\" of table \"%s\" decides on the shard.", column.Name, in.table.Name), "Give the column's values in the data."),
 			row.Line, in.columnContext(nil))
-	case !field.Null:
-		return false, nil
-	case column.NotNull:
-		return true, nil
 	}
-	return false, in.nullKeyIn(row)
-}
-
-func (in *copyIn) nullKey(detail string) error {
-	name := in.table.Columns[in.table.DistColumn].Name
-	return &pgconn.PgError{
-		Severity: "ERROR", Code: "23502", SchemaName: in.table.Schema, TableName: in.table.Name, ColumnName: name, Detail: detail,
-		Message: fmt.Sprintf("null value in column \"%s\" of relation \"%s\" violates not-null constraint", name, in.table.Name),
-	}
-}
-
-func (in *copyIn) nullKeyIn(row *copyfmt.Row) error {
-	return in.where(in.nullKey("The distribution column of a distributed table cannot be null."), row.Line, in.rowContext(row))
+	return field.Null, nil
 }
 
 // hash hashes a value of the distribution column if Go can.

@@ -181,17 +181,14 @@ func (x *execution) routeRow(ctx context.Context, c *catalog.Colocation, key *pl
 		return c.GroupFor(hashes[0]), nil
 	}
 	if x.isNull(key) {
-		return 0, x.nullKey()
+		return c.GroupFor(catalog.NullHash), nil
 	}
 	hashes, err := x.hashes(ctx, x.key(c, true), key)
 	if err != nil {
 		return 0, err
 	}
-	if len(hashes) == 0 {
-		if key.Kind == plan.ValueSQL {
-			return 0, x.nullKey()
-		}
-		return 0, nil // the value does not fit the column: whichever shard gets it says so
+	if len(hashes) == 0 { // NULL, or the value does not fit the column: whichever shard gets it says so
+		return c.GroupFor(catalog.NullHash), nil
 	}
 	return c.GroupFor(hashes[0]), nil
 }
@@ -204,22 +201,6 @@ func (x *execution) isNull(v *plan.Value) bool {
 		return v.Index >= 1 && v.Index <= len(x.bind.Params) && x.bind.Params[v.Index-1] == nil
 	}
 	return false
-}
-
-// nullKey is the error for a row without a distribution value.
-func (x *execution) nullKey() error {
-	for i := range x.plan.Tables {
-		t := &x.plan.Tables[i]
-		r := x.snapshot.Relations[catalog.Name{Schema: t.Schema, Name: t.Name}]
-		if t.Write && r != nil && r.DistColumn >= 0 && r.DistColumn < len(r.Columns) {
-			return &sql.Error{
-				Code:    "23502",
-				Message: "null value in column \"" + r.Columns[r.DistColumn].Name + "\" of relation \"" + r.Name + "\" violates not-null constraint",
-				Detail:  "The column decides on which shard a row is stored, so it cannot be null.",
-			}
-		}
-	}
-	return sql.Errorf("23502", "null value in the distribution column violates not-null constraint")
 }
 
 // draw takes as many values from sequences as a statement's rows have slots for them.

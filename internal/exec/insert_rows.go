@@ -176,7 +176,7 @@ func (x *execution) partition(ctx context.Context, c *catalog.Colocation, all *I
 			return sql.Errorf("XX000", "plan routes by column %d of %d", column, len(values))
 		}
 		if values[column] == nil {
-			return x.nullKey()
+			return add(c.GroupFor(catalog.NullHash), raw)
 		}
 		text := string(values[column])
 		if inGo {

@@ -88,6 +88,8 @@ func (x *execution) hashes(ctx context.Context, key catalog.Key, v *plan.Value) 
 	switch v.Kind {
 	case plan.ValueNull:
 		return nil, nil
+	case plan.ValueMissing:
+		return []int32{catalog.NullHash}, nil
 	case plan.ValueLiteral:
 		return x.hashOne(ctx, key, x.literal(v))
 	case plan.ValueConst:

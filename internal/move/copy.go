@@ -74,7 +74,7 @@ func (o *operation) copyTable(ctx context.Context, source, target *backend.Conn,
 // belongs is the condition under which a row of a table is a part's, over an expression for its distribution column.
 func (o *operation) belongs(part int, t *Table, key string) string {
 	p := o.Parts[part]
-	return t.Hash + "(" + key + ") BETWEEN " + strconv.Itoa(int(p.Min)) + " AND " + strconv.Itoa(int(p.Max))
+	return catalog.StoredHash(t.Hash, key) + " BETWEEN " + strconv.Itoa(int(p.Min)) + " AND " + strconv.Itoa(int(p.Max))
 }
 
 // chunkSize is how many bytes of rows make one CopyData message to the target.

@@ -198,14 +198,36 @@ func (p *planner) alignedSemijoin(b *block, link *sublink, s spread, outer *alig
 	}
 	id, ok := b.column(tests[0])
 	sure, isKey := outKeys[0]
-	if !ok || !isKey || !sure && !b.requires(link) {
+	required := b.requires(link)
+	if !ok || !isKey || !required && !(sure && p.neverNull(link.block, link.block.outputs[0].col)) {
 		return false
 	}
 	c := p.sureClasses(b)
 	for k, sure := range s.keys {
-		if sure && c.same(k, id) {
+		if sure && c.same(k, id) && (required || p.neverNull(b, &k)) {
 			return true
 		}
+	}
+	return false
+}
+
+// neverNull tells whether a column that no outer join made NULL holds no NULL: its table, or a condition, forbids it.
+func (p *planner) neverNull(b *block, id *columnID) bool {
+	if id == nil || b.sel.Op != sql.SetopNone {
+		return false
+	}
+	for _, q := range b.where {
+		if test := q.GetNullTest(); test != nil && test.Nulltesttype == sql.IsNotNull {
+			if tested, ok := b.column(test.Arg); ok && tested == *id {
+				return true
+			}
+		}
+	}
+	switch r := id.rel; {
+	case r.table != nil:
+		return id.col < len(r.table.Columns) && r.table.Columns[id.col].NotNull
+	case r.kind == relSubquery && id.col < len(r.block.outputs):
+		return p.neverNull(r.block, r.block.outputs[id.col].col)
 	}
 	return false
 }

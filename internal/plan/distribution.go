@@ -474,7 +474,8 @@ func (p *planner) blockSpread(b *block, outer *alignment) (s spread, outKeys map
 	return s, outKeys
 }
 
-// isSureKey tells whether an expression is a distribution column that cannot be NULL. Equal rows of it are in one shard.
+// isSureKey tells whether an expression is a distribution column that no outer join made NULL. Rows that are equal in it, or that have a NULL
+// there, are in one shard.
 func (p *planner) isSureKey(b *block, s spread, c *classes, e *sql.Node) bool {
 	if id, ok := b.column(e); ok {
 		for k, sure := range s.keys {
@@ -486,7 +487,8 @@ func (p *planner) isSureKey(b *block, s spread, c *classes, e *sql.Node) bool {
 	return p.fullMergedKey(b, s, e)
 }
 
-// fullMergedKey tells whether e is the column that a FULL JOIN … USING made of two distribution columns: never NULL.
+// fullMergedKey tells whether e is the column that a FULL JOIN … USING made of two distribution columns: rows in which it
+// is NULL lie in one shard.
 func (p *planner) fullMergedKey(b *block, s spread, e *sql.Node) bool {
 	ref := e.GetColumnRef()
 	if ref == nil || len(ref.Fields) != 1 {

@@ -264,6 +264,10 @@ func (f *pinFinder) ties(b *block, quals []*sql.Node, using [][2]columnID, nulla
 		}
 	}
 	for _, q := range quals {
+		if id, ok := f.p.missingKey(b, q); ok {
+			add(tie{left: id, value: Value{Kind: ValueMissing, Type: id.typ()}})
+			continue
+		}
 		l, r, ok := equality(q)
 		if !ok {
 			continue
@@ -284,6 +288,36 @@ func (f *pinFinder) ties(b *block, quals []*sql.Node, using [][2]columnID, nulla
 		}
 	}
 	return ties
+}
+
+// missingKey tells whether a condition is that a table's own distribution column IS NULL, and not that an outer join found no row.
+func (p *planner) missingKey(b *block, q *sql.Node) (columnID, bool) {
+	test := q.GetNullTest()
+	if test == nil || test.Nulltesttype != sql.IsNull {
+		return columnID{}, false
+	}
+	id, ok := b.column(test.Arg)
+	if !ok || !b.owns(id.rel) || id.rel.kind != relDistributed || id.col != id.rel.table.DistColumn {
+		return columnID{}, false
+	}
+	for _, n := range b.from {
+		if n.mayLack(id.rel) {
+			return columnID{}, false
+		}
+	}
+	return id, true
+}
+
+// mayLack tells whether an outer join may give rows in which a FROM item's columns are all NULL.
+func (n *fromNode) mayLack(r *rel) bool {
+	if n.rel != nil {
+		return false
+	}
+	kind, inLeft := n.join.Jointype, n.left.contains(r)
+	if kind == sql.JoinFull || inLeft && kind == sql.JoinRight || !inLeft && n.right.contains(r) && kind == sql.JoinLeft {
+		return true
+	}
+	return n.left.mayLack(r) || n.right.mayLack(r)
 }
 
 // keyValues finds the only values of a distribution column that a condition lets through: equalities, IN lists, = ANY, and ORs of
@@ -380,6 +414,10 @@ func (p *planner) pruning(b *block, s spread) Pruning {
 		return 0, false
 	}
 	for _, q := range b.where {
+		if id, ok := p.missingKey(b, q); ok && s.keys[id] {
+			result.All, result.Keys = false, []Value{{Kind: ValueMissing, Type: id.typ()}}
+			break
+		}
 		if values, ok := p.keyValues(q, isKey); ok && (result.All || len(values) < len(result.Keys)) {
 			result.All, result.Keys = false, values
 		}

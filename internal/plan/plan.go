@@ -193,7 +193,8 @@ const (
 	ValueParamArray                  // every element of the array $n: key = ANY ($n)
 	ValueSQL                         // an expression to be evaluated on the coordinator
 	ValueConst                       // Text itself
-	ValueNull                        // NULL
+	ValueNull                        // NULL, which no value equals
+	ValueMissing                     // that of the rows whose distribution column IS NULL
 	ValueSequence                    // drawn from Sequence
 	ValueNone                        // none is needed: the table has no distribution column, and one shard
 )

@@ -135,6 +135,8 @@ func (p *Plan) value(v Value) string {
 		return v.Text
 	case ValueSequence:
 		return "{next of " + v.Sequence + "}"
+	case ValueMissing:
+		return "NULL"
 	case ValueNone:
 		return "no value"
 	}

@@ -434,7 +434,7 @@ func (p *planner) treeFilters(b *block, n *fromNode, missing bool, nullable map[
 			continue
 		}
 		inLeft := n.left.contains(r)
-		if kind == sql.JoinInner && !missing || kind == sql.JoinLeft && !inLeft && n.right.rel == r || kind == sql.JoinRight && inLeft && n.left.rel == r {
+		if kind == sql.JoinInner && !missing && !nullable[r] || kind == sql.JoinLeft && !inLeft && n.right.rel == r || kind == sql.JoinRight && inLeft && n.left.rel == r {
 			p.addFilter(r, q)
 		}
 	}

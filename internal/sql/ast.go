@@ -74,7 +74,8 @@ const (
 	ExprSimilar = pg.A_Expr_Kind_AEXPR_SIMILAR
 	ExprBetween = pg.A_Expr_Kind_AEXPR_BETWEEN
 
-	IsNull = pg.NullTestType_IS_NULL
+	IsNull    = pg.NullTestType_IS_NULL
+	IsNotNull = pg.NullTestType_IS_NOT_NULL
 
 	BoolAnd = pg.BoolExprType_AND_EXPR
 	BoolOr  = pg.BoolExprType_OR_EXPR

@@ -141,9 +141,6 @@ BEGIN
   IF table_row.partmethod = 'n' THEN
     RETURN (SELECT shardid FROM trunkline.pg_dist_shard s WHERE s.logicalrelid = $1);
   END IF;
-  IF distribution_value IS NULL THEN
-    RAISE null_value_not_allowed USING MESSAGE = 'distribution value cannot be NULL for tables other than reference tables';
-  END IF;
   SELECT * INTO key FROM pg_attribute WHERE attrelid = $1 AND attname = trunkline.column_to_column_name($1, table_row.partkey);
   EXECUTE format('SELECT hash_record(ROW($1::%s %s))', format_type(key.atttypid, NULL),
     (SELECT format('COLLATE %I.%I', n.nspname, c.collname) FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace WHERE c.oid = key.attcollation))

@@ -69,7 +69,7 @@ BEGIN
     RAISE insufficient_privilege USING MESSAGE = format('permission denied for table %s', (SELECT relname FROM pg_class WHERE oid = shard));
   END IF;
   IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = shard AND conname = 'trunkline_shard') THEN
-    EXECUTE format('ALTER TABLE ONLY %s ADD CONSTRAINT trunkline_shard CHECK (%I.%I(%I) BETWEEN %s AND %s OR trunkline_internal.refuse_row(%L)) NOT VALID',
+    EXECUTE format('ALTER TABLE ONLY %s ADD CONSTRAINT trunkline_shard CHECK (coalesce(%I.%I(%I), 0) BETWEEN %s AND %s OR trunkline_internal.refuse_row(%L)) NOT VALID',
       shard, hash[1], hash[2], distribution_column, lowest, highest, (SELECT relname FROM pg_class WHERE oid = shard));
   END IF;
 END $$;

@@ -98,3 +98,8 @@ SELECT (SELECT count(*) FROM d2 WHERE d2.k = d1.k), rank() OVER (ORDER BY d1.k) 
 SELECT (SELECT count(*) FROM d2 WHERE d2.k = d1.k) AS n, max(b) FROM d1 GROUP BY ROLLUP ((SELECT count(*) FROM d2 WHERE d2.k = d1.k));
 -- @ordered
 SELECT k, sum(id) FROM d1 GROUP BY GROUPING SETS ((k), (k), ()) HAVING EXISTS (SELECT FROM d2 WHERE d2.k = d1.k) ORDER BY (SELECT max(id) FROM d2 WHERE d2.k = d1.k), 1;
+
+-- a condition of an inner join on what an outer join below it may lack
+
+SELECT t1.id AS c1, t1.b AS c2 FROM d1 AS t1 LEFT JOIN d1 AS t2 ON t1.n = t2.n JOIN d1 AS t3 ON t1.k = t3.k AND (t2.n IS NULL);
+SELECT t1.id, t2.id FROM (d1 AS t2 RIGHT JOIN d2 AS t1 ON t1.n = t2.n) JOIN d1 AS t3 ON t1.k = t3.k AND t2.id IS NULL;
