@@ -57,8 +57,17 @@ type generator struct {
 	window string // the WINDOW clause of the query being made
 }
 
+// name gives an alias that the query does not have yet, now and then one that plans use for themselves.
 func (g *generator) name(prefix string) string {
 	g.names++
+	if prefix == "t" {
+		switch g.names {
+		case 3:
+			return "t"
+		case 5:
+			return "rows0"
+		}
+	}
 	return fmt.Sprintf("%s%d", prefix, g.names)
 }
 

@@ -12,17 +12,44 @@ type combiner struct {
 	b       *block
 	columns []*sql.Node // the task's output expressions
 	result  intermediate
-	groups  int  // the first so many columns are what the tasks group by
-	grouped int  // the first so many of those are what the block itself groups by; the others serve DISTINCT aggregates
-	raw     bool // the tasks return rows, not groups
-	failed  bool // the block cannot be split this way
+	alias   string // of the tasks' rows in the final query
+	groups  int    // the first so many columns are what the tasks group by
+	grouped int    // the first so many of those are what the block itself groups by; the others serve DISTINCT aggregates
+	raw     bool   // the tasks return rows, not groups
+	failed  bool   // the block cannot be split this way
+}
+
+// combine begins the two queries of a block.
+func (p *planner) combine(b *block) *combiner { return &combiner{p: p, b: b, alias: b.rowsAlias()} }
+
+// rowsAlias is a name for the rows of a block's tasks that no subquery in its expressions gives to something of its own.
+func (b *block) rowsAlias() string {
+	name := "t"
+	for i := 1; b.aliasBelow(name); i++ {
+		name = "t" + itoa(i)
+	}
+	return name
+}
+
+// aliasBelow tells whether a FROM item of a subquery in b's expressions goes by a name.
+func (b *block) aliasBelow(name string) bool {
+	found := false
+	for _, link := range b.sublinks {
+		sql.Walk(link.node.Subselect, func(m proto.Message) bool {
+			v, table := rangeVar(m)
+			a, alias := m.(*sql.Alias)
+			found = found || table && v.Relname == name || alias && a.Aliasname == name
+			return !found
+		})
+	}
+	return found
 }
 
 // column gives the final query's name for an expression that the tasks compute.
 func (c *combiner) column(e *sql.Node) *sql.Node {
 	for i, known := range c.columns {
 		if c.same(known, e) {
-			return sql.Column("t", c.result.columns[i])
+			return sql.Column(c.alias, c.result.columns[i])
 		}
 	}
 	name := "c" + itoa(len(c.columns)+1)
@@ -30,7 +57,7 @@ func (c *combiner) column(e *sql.Node) *sql.Node {
 	c.result.columns = append(c.result.columns, name)
 	c.result.types = append(c.result.types, c.p.exprType(c.b, e))
 	c.result.collations = append(c.result.collations, c.p.collation(c.b, output{expr: e, typ: c.p.exprType(c.b, e)}))
-	return sql.Column("t", name)
+	return sql.Column(c.alias, name)
 }
 
 // index is the number of the column that an expression of the final query names.
@@ -47,7 +74,7 @@ func (c *combiner) index(column *sql.Node) int {
 // aggregate plans a block whose groups span shards: each task aggregates its own rows into partial results, and the final query
 // aggregates those. ok is false when an aggregate has no partial form that is proven to give PostgreSQL's own result.
 func (p *planner) aggregate(b *block, pruning Pruning) (g *Gather, ok bool, err error) {
-	c := &combiner{p: p, b: b}
+	c := p.combine(b)
 	final := sql.Clone(b.sel)
 	var sets bool
 	for _, item := range b.sel.GroupClause {
@@ -261,7 +288,7 @@ func (c *combiner) replace(e *sql.Node, extra *[]*sql.Node) {
 		if isExpr := n.GetResTarget() == nil && n.GetWindowDef() == nil && n.GetList() == nil && n.GetGroupingSet() == nil; isExpr {
 			for i := 0; i < len(c.columns); i++ {
 				if (i < c.grouped || c.contains(*extra, c.columns[i])) && c.same(c.columns[i], n) {
-					n.Node = sql.Column("t", c.result.columns[i]).Node
+					n.Node = sql.Column(c.alias, c.result.columns[i]).Node
 					return false
 				}
 			}
@@ -336,7 +363,7 @@ func (c *combiner) groupedAs(n *sql.Node) *sql.Node {
 	}
 	for i := 0; i < c.grouped; i++ {
 		if other, ok := c.b.column(c.columns[i]); ok && other == id {
-			return sql.Column("t", c.result.columns[i])
+			return sql.Column(c.alias, c.result.columns[i])
 		}
 	}
 	return nil
@@ -479,7 +506,7 @@ func (c *combiner) finish(worker, final *sql.SelectStmt, pruning Pruning, reason
 	shape.sel = sql.Select(worker.TargetList, worker.FromClause, worker.WhereClause)
 	fuse := c.p.fuse(&shape)
 	index := c.p.addSubplan(Gather{SQL: t, Pruning: pruning, Fuse: fuse, Columns: c.result.columns, Reason: reason}, c.result)
-	final.FromClause = []*sql.Node{readIntermediate(index, &sql.Alias{Aliasname: "t"})}
+	final.FromClause = []*sql.Node{readIntermediate(index, &sql.Alias{Aliasname: c.alias})}
 	final.WithClause, final.LockingClause = nil, nil
 	t, err = c.p.template(sql.SelectNode(final))
 	return &Gather{SQL: t, Coordinator: true}, err

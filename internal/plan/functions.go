@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"slices"
+
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/sql"
 	"google.golang.org/protobuf/proto"
@@ -63,6 +65,8 @@ func (p *planner) callNeedsCoordinator(call *sql.FuncCall) bool {
 		case f.Volatility != 'i' && f.Kind != 'a' && f.Language != "c" && f.Language != "internal":
 			// It may read local tables, which other nodes do not have.
 			return true
+		case p.isRowType(f.Result) || slices.ContainsFunc(f.Args, p.isRowType):
+			return true
 		}
 	}
 	return false
@@ -79,7 +83,7 @@ func (p *planner) exprNeedsCoordinator(e proto.Message) bool {
 		}
 		switch {
 		case n.GetSubLink() != nil:
-			found = n.GetSubLink().Testexpr != nil && p.exprNeedsCoordinator(n.GetSubLink().Testexpr)
+			found = n.GetSubLink().Testexpr != nil && p.exprNeedsCoordinator(n.GetSubLink().Testexpr) || p.readsRows(n.GetSubLink().Subselect)
 			return false
 		case n.GetFuncCall() != nil:
 			found = p.callNeedsCoordinator(n.GetFuncCall())
@@ -97,9 +101,26 @@ func (p *planner) exprNeedsCoordinator(e proto.Message) bool {
 	return found
 }
 
-// rowType tells whether a type is the row type of a table, which other nodes do not have under that name.
-func (p *planner) rowType(t *sql.TypeName) bool {
-	known := p.catalog.Types[p.namedType(t)]
+// readsRows tells whether a subquery reads an intermediate result that holds whole rows of tables.
+func (p *planner) readsRows(query *sql.Node) bool {
+	found := false
+	sql.Walk(query, func(m proto.Message) bool {
+		if v, ok := rangeVar(m); ok && v.Schemaname == "" {
+			if index, ok := intermediateIndex(v.Relname); ok {
+				found = found || slices.ContainsFunc(p.intermediates[index].types, p.isRowType)
+			}
+		}
+		return !found
+	})
+	return found
+}
+
+// rowType tells whether a type is the row type of a table.
+func (p *planner) rowType(t *sql.TypeName) bool { return p.isRowType(p.namedType(t)) }
+
+// isRowType tells whether a type is the row type of a table, which other nodes do not have under that name.
+func (p *planner) isRowType(oid uint32) bool {
+	known := p.catalog.Types[oid]
 	if known == nil || known.Kind != 'c' {
 		return false
 	}

@@ -479,7 +479,7 @@ func (p *planner) groupsAll(b *block) bool {
 func (p *planner) distinct(b *block, pruning Pruning) (*Gather, *blocker, error) {
 	worker, final := sql.Clone(b.sel), sql.Clone(b.sel)
 	worker.SortClause, worker.LimitCount, worker.LimitOffset, worker.TargetList = nil, nil, nil, nil
-	c := &combiner{p: p, b: b}
+	c := p.combine(b)
 	final.TargetList = nil
 	for _, o := range b.outputs {
 		final.TargetList = append(final.TargetList, sql.Target(o.name, c.distinctArgument(o.expr)))
@@ -500,7 +500,7 @@ func (p *planner) distinct(b *block, pruning Pruning) (*Gather, *blocker, error)
 		return nil, nil, err
 	}
 	index := p.addSubplan(Gather{SQL: t, Pruning: pruning, Fuse: p.fuse(b), Columns: result.columns, Reason: "distinct rows of each task"}, result)
-	final.FromClause = []*sql.Node{readIntermediate(index, &sql.Alias{Aliasname: "t"})}
+	final.FromClause = []*sql.Node{readIntermediate(index, &sql.Alias{Aliasname: c.alias})}
 	final.WhereClause, final.WindowClause, final.WithClause = nil, nil, nil
 	final.GroupClause, final.HavingClause = nil, nil
 	t, err = p.template(sql.SelectNode(final))

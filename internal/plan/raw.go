@@ -8,7 +8,8 @@ import (
 // finishRaw plans a block of which only FROM and WHERE can run over shards: the tasks return the columns that the rest of the
 // block uses, and the rest runs on the coordinator over their rows. It is right for every aggregate, window and function.
 func (p *planner) finishRaw(b *block, pruning Pruning, deferred []*sql.Node) (*Gather, *blocker, error) {
-	c := &combiner{p: p, b: b, raw: true}
+	c := p.combine(b)
+	c.raw = true
 	final := sql.Clone(b.sel)
 	c.expandOutputs(final)
 	final.WhereClause = nil

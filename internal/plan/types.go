@@ -50,6 +50,21 @@ func (p *planner) baseType(oid uint32) uint32 {
 	}
 }
 
+// wholeRowType gives the type of a reference to a table's row as one value, 0 for any other reference.
+func (p *planner) wholeRowType(b *block, e *sql.Node) uint32 {
+	names := sql.Strings(e.GetColumnRef().Fields)
+	r, _ := b.lookupRel(names[0])
+	if _, _, column := b.lookup(names); column || len(names) > 1 || r == nil || r.table == nil {
+		return 0
+	}
+	for oid, t := range p.catalog.Types {
+		if t.Kind == 'c' && t.Schema == r.table.Schema && t.Name == r.table.Name {
+			return oid
+		}
+	}
+	return 0
+}
+
 // exprType gives the type of an expression where it is plain to see, else 0. It serves choices for which PostgreSQL cannot be
 // asked, and every such choice has a correct fallback for 0.
 func (p *planner) exprType(b *block, e *sql.Node) uint32 {
@@ -60,6 +75,7 @@ func (p *planner) exprType(b *block, e *sql.Node) uint32 {
 		if id, ok := b.column(e); ok {
 			return id.typ()
 		}
+		return p.wholeRowType(b, e)
 	case e.GetAConst() != nil:
 		c := e.GetAConst()
 		switch {

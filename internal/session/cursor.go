@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -20,14 +21,20 @@ type cursor struct {
 	fields   []pgproto3.FieldDescription
 	binary   bool
 	forward  bool // NO SCROLL
+	scrolls  bool // pg_cursors says so
 	hold     bool
 	fresh    bool    // declared in the open block
 	portal   *portal // the portal of the extended protocol that this is a view of
 	formats  []int16 // of a portal's columns
 	position int64   // 0 before the first row, n at row n, Len()+1 after the last
 	depth    int     // how many savepoints of the block were set when it was declared
-	found    *found  // where the rows lie, of a cursor over one distributed table
-	failure  error   // what ended the query before its end; it is raised when a FETCH comes to it
+
+	statement string // the DECLARE
+	made      time.Time
+
+	found   *found // where the rows lie, of a cursor over one distributed table
+	failure error  // what ended the query before its end; it is raised when a FETCH comes to it
+	failed  bool   // a FETCH has failed: no other is possible
 }
 
 func (c *cursor) close() { c.rows.Close() }
@@ -74,6 +81,7 @@ func (s *session) portalFields(p *portal) []pgproto3.FieldDescription {
 // Bits of DeclareCursorStmt.Options (parsenodes.h).
 const (
 	cursorBinary   = 0x0001
+	cursorScroll   = 0x0002
 	cursorNoScroll = 0x0004
 	cursorHold     = 0x0020
 )
@@ -139,6 +147,8 @@ func (s *session) declare(ctx context.Context, e *entry, bound *exec.Bind) error
 	c := &cursor{
 		rows: exec.NewSpool(0), fields: p.entry.prepared.Fields, hold: hold, found: where, fresh: s.tx.InBlock(),
 		binary: n.Options&cursorBinary != 0, forward: n.Options&cursorNoScroll != 0, depth: len(s.settings.marks),
+		statement: e.text, made: time.Now(),
+		scrolls: n.Options&cursorScroll != 0 || n.Options&cursorNoScroll == 0 && readsBackward(n.Query.GetSelectStmt(), s.env.Snapshot),
 	}
 	if where != nil {
 		c.fields = c.fields[:len(c.fields)-foundColumns]
@@ -160,6 +170,16 @@ func (s *session) declare(ctx context.Context, e *entry, bound *exec.Bind) error
 	}
 	s.cursors[n.Portalname] = c
 	return nil
+}
+
+// readsBackward tells whether PostgreSQL would most likely run a query by a plan that gives its rows backwards as well, which makes a
+// cursor scrollable of itself: one that ends with a sort, or scans one table.
+func readsBackward(sel *sql.SelectStmt, snapshot *catalog.Snapshot) bool {
+	if sel == nil || len(sel.LockingClause) > 0 {
+		return false
+	}
+	return len(sel.SortClause) > 0 || sel.Op == sql.SetopNone && len(sel.FromClause) == 1 && sel.FromClause[0].GetJoinExpr() == nil &&
+		sel.HavingClause == nil && len(sel.DistinctClause)+len(sel.GroupClause)+len(sel.WindowClause) == 0 && !aggregates(sel.TargetList, snapshot)
 }
 
 // fill runs a cursor's query. In a block an error of its rows is kept, for the FETCH that comes to it: PostgreSQL computes no row
@@ -200,14 +220,16 @@ func (s *session) fetch(ctx context.Context, stmt sql.Statement, bind *exec.Bind
 	if err != nil {
 		return "", err
 	}
-	first, count, step, err := c.move(n.Direction.String(), n.HowMany)
-	if err != nil {
-		return "", err
+	if c.failed {
+		return "", sql.Errorf("55000", "portal \"%s\" cannot be run", n.Portalname)
 	}
-	if c.failure != nil && c.position > c.rows.Len() {
-		failure := c.failure
-		c.failure = sql.Errorf("55000", "portal \"%s\" cannot be run", n.Portalname)
-		return "", failure
+	first, count, step, err := c.move(n.Direction.String(), n.HowMany, n.Ismove)
+	if err == nil && c.position > c.rows.Len() {
+		err = c.failure
+	}
+	if err != nil {
+		c.failed = true
+		return "", err
 	}
 	if c.portal != nil {
 		c.portal.next = min(c.position, c.rows.Len())
@@ -249,8 +271,10 @@ func (s *session) fetch(ctx context.Context, stmt sql.Statement, bind *exec.Bind
 	return verb + strconv.FormatInt(count, 10), nil
 }
 
-// move changes the cursor's position and gives the rows passed: count of them from first on, each step further.
-func (c *cursor) move(direction string, howMany int64) (first, count, step int64, err error) {
+// move changes the cursor's position and gives the rows passed: count of them from first on, each step further. Where PostgreSQL has
+// to go back for them, a cursor that only scans forward fails: to the row that it stands on, unless it need not be shown, and to any
+// that is counted from the end.
+func (c *cursor) move(direction string, howMany int64, unseen bool) (first, count, step int64, err error) {
 	end := c.rows.Len() + 1
 	relative := func(n int64) (int64, int64, int64, error) { // the row n rows further, and that alone
 		to := c.position
@@ -262,7 +286,7 @@ func (c *cursor) move(direction string, howMany int64) (first, count, step int64
 		default:
 			to += n
 		}
-		if n < 0 && c.forward {
+		if c.forward && (n < 0 || n == 0 && !unseen && to > 0 && to < end) {
 			return 0, 0, 0, errForwardOnly()
 		}
 		c.position = to
@@ -302,6 +326,9 @@ func (c *cursor) move(direction string, howMany int64) (first, count, step int64
 		}
 		return first, count, -1, nil
 	case "FETCH_ABSOLUTE":
+		if c.forward && (howMany < 0 || howMany > 0 && howMany <= c.position) {
+			return 0, 0, 0, errForwardOnly()
+		}
 		target := howMany
 		if target < 0 {
 			target = max(end+target, 0)

@@ -38,6 +38,7 @@ type portal struct {
 	mark    wire.Mark // where its BindComplete stands
 	depth   int       // how many savepoints of the block were set then
 	already uint64    // how many statements the session had executed when it was bound
+	made    time.Time
 
 	started bool
 	kept    *exec.Spool // its rows, if they were not all asked for at once
@@ -264,7 +265,7 @@ func (s *session) statement(name string) (*prepared, error) {
 func (s *session) bind(ctx context.Context, body []byte) error {
 	r := reader{b: append([]byte(nil), body...)}
 	portalName, name := r.string(), r.string()
-	p := &portal{paramFormats: r.formats()}
+	p := &portal{paramFormats: r.formats(), made: time.Now()}
 	n := r.int16()
 	for range n {
 		length := r.int32()

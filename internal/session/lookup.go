@@ -22,7 +22,7 @@ type catalogView struct {
 	stale   bool // this session may have changed definitions since the snapshot was read
 	own     *catalog.Snapshot
 
-	temps      map[string]bool // the session's temporary tables
+	temps      map[string]bool // the session's temporary tables that its search_path finds
 	tempsStale bool
 }
 
@@ -85,7 +85,8 @@ func (s *session) blockEnded() {
 	}
 }
 
-// temporary gives the names of the session's temporary tables.
+// temporary gives the names of the session's temporary tables that an unqualified name means: search_path may put pg_temp behind
+// other schemas.
 func (s *session) temporary(ctx context.Context) (map[string]bool, error) {
 	v := &s.catalog
 	if !v.tempsStale {
@@ -100,7 +101,7 @@ func (s *session) temporary(ctx context.Context) (map[string]bool, error) {
 		return nil, err
 	}
 	defer release()
-	results, err := conn.Exec(ctx, "SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema()")
+	results, err := conn.Exec(ctx, "SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema() AND pg_catalog.pg_table_is_visible(oid)")
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,9 @@ package session
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,7 +18,7 @@ import (
 // mayNeedRewrite is a quick look for what rewrite changes.
 func mayNeedRewrite(text string) bool {
 	if strings.Contains(text, "pg_") {
-		for _, name := range [...]string{"pg_prepared_", "pg_export_snapshot", "pg_depend", "pg_init_privs", "pg_backend_pid", "pg_stat_activity", "pg_locks"} {
+		for _, name := range [...]string{"pg_prepared_", "pg_cursors", "pg_export_snapshot", "pg_depend", "pg_init_privs", "pg_backend_pid", "pg_stat_activity", "pg_locks"} {
 			if strings.Contains(text, name) {
 				return true
 			}
@@ -50,6 +53,9 @@ func (s *session) rewrite(ctx context.Context, text string) (string, error) {
 		tables := map[string]string{}
 		if strings.Contains(text, "pg_prepared_statements") {
 			tables["pg_prepared_statements"] = s.listPrepared()
+		}
+		if strings.Contains(text, "pg_cursors") {
+			tables["pg_cursors"] = s.listCursors()
 		}
 		if !s.catalog.foreign && strings.Contains(text, "pg_prepared_xacts") {
 			tables["pg_prepared_xacts"] = preparedTransactions
@@ -174,6 +180,30 @@ func (s *session) listPrepared() string {
 			"', '{" + strings.Join(types, ",") + "}'::oid[]::regtype[], " + fromSQL + ")")
 	}
 	query.WriteString(") AS p(name, statement, prepare_time, parameter_types, from_sql) WHERE name IS NOT NULL")
+	return query.String()
+}
+
+// listCursors is a query for the session's cursors, as pg_cursors has them: those that it keeps itself, the portals of the extended
+// protocol, and those of the coordinator's connection.
+func (s *session) listCursors() string {
+	var query strings.Builder
+	query.WriteString("SELECT name, statement, is_holdable, is_binary, is_scrollable, creation_time FROM pg_catalog.pg_cursors WHERE name <> ''")
+	add := func(name, statement string, holdable, binary, scrollable bool, made time.Time) {
+		query.WriteString(" UNION ALL SELECT " + sql.QuoteLiteral(name) + "::pg_catalog.text, " + sql.QuoteLiteral(statement) + "::pg_catalog.text, " +
+			strconv.FormatBool(holdable) + ", " + strconv.FormatBool(binary) + ", " + strconv.FormatBool(scrollable) + ", '" +
+			made.UTC().Format(time.RFC3339Nano) + "'::pg_catalog.timestamptz")
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.cursors)) {
+		c := s.cursors[name]
+		add(name, c.statement, c.hold, c.binary, c.scrolls, c.made)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.portals)) {
+		if name == "" {
+			continue
+		}
+		p := s.portals[name]
+		add(name, p.prepared.text, false, false, false, p.made)
+	}
 	return query.String()
 }
 

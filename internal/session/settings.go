@@ -21,6 +21,7 @@ type settings struct {
 
 	local       map[string]string // by SET LOCAL, for the rest of the block
 	path        []string          // search_path as planning sees it
+	pathText    string            // as it was set
 	defaultPath string            // search_path where neither the client nor the session set it
 
 	defaultLimits map[string]string // of time, where neither the client nor the session set them
@@ -199,6 +200,10 @@ func (t *settings) user() string {
 
 func (t *settings) setPath(value string) {
 	user := t.user()
+	if value != t.pathText {
+		t.pathText = value
+		t.session.catalog.tempsStale = t.session.catalog.tempsStale || t.session.tx.Pinned() != nil
+	}
 	t.path = t.path[:0:0]
 	for _, name := range backend.SplitIdentifiers(value) {
 		switch name {

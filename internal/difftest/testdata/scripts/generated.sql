@@ -103,3 +103,10 @@ SELECT k, sum(id) FROM d1 GROUP BY GROUPING SETS ((k), (k), ()) HAVING EXISTS (S
 
 SELECT t1.id AS c1, t1.b AS c2 FROM d1 AS t1 LEFT JOIN d1 AS t2 ON t1.n = t2.n JOIN d1 AS t3 ON t1.k = t3.k AND (t2.n IS NULL);
 SELECT t1.id, t2.id FROM (d1 AS t2 RIGHT JOIN d2 AS t1 ON t1.n = t2.n) JOIN d1 AS t3 ON t1.k = t3.k AND t2.id IS NULL;
+
+-- subqueries that call their tables as plans call rows
+
+SELECT max(k) OVER (), (SELECT t.b FROM r1 AS t WHERE t.id = d1.k) FROM d1;
+SELECT k, count(*), (SELECT t.b FROM r1 t WHERE t.id = d1.k) FROM d1 GROUP BY ROLLUP (k);
+SELECT e, (SELECT count(*) FROM l1 AS t CROSS JOIN r1 AS t1 WHERE t.s > d1.e::text) FROM d1 GROUP BY e;
+SELECT f, (SELECT count(*) FROM (SELECT id AS c1 FROM r1) AS t WHERE t.c1 > count(d1.k)) FROM d1 GROUP BY f;

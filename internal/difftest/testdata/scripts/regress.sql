@@ -123,3 +123,59 @@ EXECUTE all_of_it;
 ALTER TABLE grows ADD COLUMN b int;
 EXECUTE all_of_it;
 SELECT * FROM grows;
+
+-- cursors that only scan forward, and a cursor after an error
+BEGIN;
+DECLARE ahead NO SCROLL CURSOR FOR SELECT k FROM o ORDER BY k;
+FETCH RELATIVE 0 FROM ahead;
+FETCH 2 FROM ahead;
+MOVE RELATIVE 0 FROM ahead;
+SAVEPOINT four;
+FETCH ABSOLUTE 2 FROM ahead;
+ROLLBACK TO SAVEPOINT four;
+FETCH 1 FROM ahead;
+ROLLBACK;
+BEGIN;
+DECLARE ahead NO SCROLL CURSOR FOR SELECT k FROM o ORDER BY k;
+FETCH ABSOLUTE 4 FROM ahead;
+FETCH RELATIVE 0 FROM ahead;
+ROLLBACK;
+
+-- pg_cursors
+BEGIN;
+DECLARE one CURSOR FOR SELECT * FROM o;
+DECLARE two SCROLL CURSOR FOR SELECT a, count(*) FROM o GROUP BY a;
+DECLARE three NO SCROLL CURSOR WITH HOLD FOR SELECT * FROM o ORDER BY k;
+DECLARE four BINARY CURSOR FOR SELECT 1;
+DECLARE five CURSOR FOR SELECT * FROM o WHERE a = 1 FOR UPDATE;
+DECLARE six CURSOR FOR SELECT count(*) FROM o;
+SELECT name, statement, is_holdable, is_binary, is_scrollable, creation_time <= clock_timestamp() AS made FROM pg_cursors WHERE name <> '' ORDER BY name;
+CLOSE one;
+SELECT count(*) FROM pg_cursors JOIN o ON o.k = length(name) WHERE name <> '';
+COMMIT;
+SELECT name, statement, is_holdable FROM pg_cursors WHERE name <> '';
+CLOSE ALL;
+
+-- temporary tables behind others in search_path
+CREATE TEMPORARY TABLE n (k int, v text);
+SELECT count(*) FROM n;
+SET search_path = public, pg_temp;
+SELECT count(*) FROM n;
+SET search_path = pg_temp, public;
+SELECT count(*) FROM n;
+BEGIN;
+SET LOCAL search_path = public, pg_temp;
+SELECT count(*) FROM n;
+ROLLBACK;
+SELECT count(*) FROM n;
+RESET search_path;
+DROP TABLE n;
+
+-- whole rows where nodes have no such type
+CREATE FUNCTION sum_of(o) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1.a + $1.b; END';
+SELECT k, sum_of(o) FROM o WHERE k < 4;
+SELECT a, sum(sum_of(o)) FROM o GROUP BY a;
+SELECT k FROM o WHERE sum_of(o) > 6 AND k < 30;
+SELECT k FROM o WHERE o IN (SELECT o FROM o WHERE a = 1 AND k < 20);
+SELECT k, f FROM o, sum_of(o) AS f WHERE k < 4;
+DROP FUNCTION sum_of(o);
