@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/trunkline/trunkline/internal/catalog"
@@ -407,8 +408,10 @@ func (p *planner) bindJoin(b *block, item *sql.Node) (*fromNode, error) {
 	names := sql.Strings(j.UsingClause)
 	if j.IsNatural {
 		names = commonColumns(leftRels, rightRels)
-		for _, r := range b.rels[first:] {
-			r.whole = true
+		if slices.ContainsFunc(b.rels[first:], func(r *rel) bool { return r.columns == nil }) {
+			for _, r := range b.rels[first:] {
+				r.whole = true // which of their columns are common is not known
+			}
 		}
 	}
 	for _, name := range names {

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"slices"
+
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/sql"
 	"google.golang.org/protobuf/proto"
@@ -333,6 +335,9 @@ func (p *planner) callsReader(tree proto.Message) string {
 		var call *sql.FuncCall
 		switch m := m.(type) {
 		case *sql.Node:
+			if field := fieldName(m); field != "" && p.readerOfRows(field) {
+				name = field
+			}
 			call = m.GetFuncCall()
 		case *sql.FuncCall: // of CALL
 			call = m
@@ -348,4 +353,32 @@ func (p *planner) callsReader(tree proto.Message) string {
 		return name == ""
 	})
 	return name
+}
+
+// fieldName gives the last part of "row.name" or "(row).name", "" for anything else.
+func fieldName(n *sql.Node) string {
+	fields := n.GetColumnRef().GetFields()
+	if len(fields) == 1 {
+		return ""
+	}
+	fields = append(fields[:len(fields):len(fields)], n.GetAIndirection().GetIndirection()...)
+	if len(fields) == 0 {
+		return ""
+	}
+	return fields[len(fields)-1].GetString_().GetSval()
+}
+
+// readerOfRows tells whether a name may call a function of a table's row, written like one of its columns, that reads distributed tables.
+func (p *planner) readerOfRows(name string) bool {
+	for _, f := range p.catalog.Functions[name] {
+		if !f.ReadsTables || len(f.Args) != 1 || !p.isRowType(f.Args[0]) {
+			continue
+		}
+		row := p.catalog.Types[f.Args[0]]
+		columns := p.catalog.Relations[catalog.Name{Schema: row.Schema, Name: row.Name}].Columns
+		if !slices.ContainsFunc(columns, func(c catalog.Column) bool { return c.Name == name }) {
+			return true
+		}
+	}
+	return false
 }

@@ -107,3 +107,12 @@ INSERT INTO l SELECT k, v, t FROM by_v(3);
 SELECT * FROM l WHERE note NOT LIKE 'l%';
 DROP FUNCTION by_v;
 SELECT * FROM by_v(1);
+
+-- a function of a row, called as if it were a column of it: not run on the coordinator, where its table has no rows
+
+CREATE FUNCTION items(d) RETURNS bigint LANGUAGE plpgsql STABLE AS 'BEGIN RETURN (SELECT count(*) FROM e WHERE e.k = $1.k); END';
+-- @refused
+SELECT d.k, d.items FROM d;
+-- @refused
+SELECT k, (d).items FROM d;
+DROP FUNCTION items(d);

@@ -114,6 +114,20 @@ RESET SESSION AUTHORIZATION;
 SELECT session_user = current_user, current_setting('role');
 INSERT INTO n VALUES (7, 'seven');
 REVOKE SELECT ON n FROM regress_two;
+-- NATURAL JOIN reads no more columns than are common and asked for
+CREATE TABLE guarded (k int, a int, secret text);
+-- @gateway
+SELECT create_distributed_table('guarded', 'a', colocate_with => 'none');
+INSERT INTO guarded SELECT i, i % 5, 'secret' FROM generate_series(1, 9) AS i;
+GRANT SELECT (k, a) ON guarded TO regress_one;
+GRANT SELECT ON o TO regress_one;
+SET ROLE regress_one;
+SELECT k FROM o NATURAL JOIN guarded;
+SELECT k, b FROM o NATURAL LEFT JOIN guarded WHERE k < 12;
+SELECT * FROM o NATURAL JOIN guarded;
+RESET ROLE;
+DROP TABLE guarded;
+REVOKE SELECT ON o FROM regress_one;
 DROP ROLE regress_one, regress_two;
 
 -- a prepared statement whose result changes
