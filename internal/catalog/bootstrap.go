@@ -12,7 +12,7 @@ import (
 )
 
 // schemaVersion is how many migrations (ddl/tables_N.sql) this gateway knows.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // bootstrapLock is the advisory lock under which gateways set up a node one at a time.
 const bootstrapLock = "pg_catalog.hashtextextended('trunkline bootstrap', 0)"
@@ -73,9 +73,9 @@ func BootstrapNode(ctx context.Context, conn *backend.Conn) error {
 // compactVersions adds up the catalog's old changes, so that their table stays small.
 const compactVersions = `
 WITH old AS (
-  DELETE FROM trunkline.catalog_version WHERE xid > '0' AND xid < pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) RETURNING changes
+  DELETE FROM trunkline.catalog_version WHERE xid > '0' AND xid < pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) RETURNING changes, moves
 )
-UPDATE trunkline.catalog_version SET changes = changes + (SELECT pg_catalog.sum(changes) FROM old) WHERE xid = '0' AND EXISTS (SELECT FROM old)`
+UPDATE trunkline.catalog_version SET changes = changes + (SELECT pg_catalog.sum(changes) FROM old), moves = moves + (SELECT pg_catalog.sum(moves) FROM old) WHERE xid = '0' AND EXISTS (SELECT FROM old)`
 
 // replaceableSQL is all that can be created anew over an older version of itself.
 func replaceableSQL() string {

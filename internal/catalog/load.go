@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"hash"
 	"hash/fnv"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,7 +20,64 @@ import (
 // Load reads a Snapshot from the coordinator, in one round trip. Inside a transaction it sees what the transaction has changed,
 // and the snapshot's version is then negative; outside of one it sees a single moment.
 func Load(ctx context.Context, conn *backend.Conn) (*Snapshot, error) {
-	statements := loadStatements()
+	results, err := ask(ctx, conn, loadStatements())
+	if err != nil {
+		return nil, err
+	}
+	l := newLoader()
+	digest := fnv.New64a()
+	for i, s := range loadStatements() {
+		if s.name != "version" && !s.placement() {
+			fingerprint(digest, results[i].Rows)
+		}
+		if err := l.read(s.name, results[i].Rows); err != nil {
+			return nil, err
+		}
+	}
+	l.finish()
+	l.snapshot.contents = digest.Sum64()
+	l.snapshot.seal()
+	return l.snapshot, nil
+}
+
+// loadSince is Load for whoever has a snapshot already. If nothing but places has changed since, only those are read. If nothing has
+// changed according to the versions, and that is doubtful, all is read: a definition may have changed behind the gateways' back.
+func loadSince(ctx context.Context, conn *backend.Conn, old *Snapshot, doubtful bool) (*Snapshot, error) {
+	if old == nil {
+		return Load(ctx, conn)
+	}
+	var statements []loadStatement
+	for _, s := range loadStatements() {
+		if s.name == "version" || s.placement() {
+			statements = append(statements, s)
+		}
+	}
+	results, err := ask(ctx, conn, statements)
+	if err != nil {
+		return nil, err
+	}
+	l := newLoader()
+	for id, c := range old.Colocations {
+		moved := *c
+		moved.Groups = make([]ShardGroup, 0, len(c.Groups))
+		l.snapshot.Colocations[id] = &moved
+	}
+	for i, s := range statements {
+		if err := l.read(s.name, results[i].Rows); err != nil {
+			return nil, err
+		}
+	}
+	if read := l.snapshot; read.Version != old.Version || doubtful && read.Moves == old.Moves {
+		return Load(ctx, conn)
+	}
+	now := *old
+	now.Moves, now.Moving, now.Colocations = l.snapshot.Moves, l.snapshot.Moving, l.snapshot.Colocations
+	now.seal()
+	return &now, nil
+}
+
+// ask runs statements, at one moment unless a transaction is open, and gives the results of each.
+func ask(ctx context.Context, conn *backend.Conn, statements []loadStatement) ([]backend.Result, error) {
 	var text strings.Builder
 	own := conn.TxStatus() == 'I'
 	if own {
@@ -45,19 +104,33 @@ func Load(ctx context.Context, conn *backend.Conn) (*Snapshot, error) {
 	if own {
 		results = results[1:]
 	}
-	l := newLoader()
-	digest := fnv.New64a()
-	for i, s := range statements {
-		if s.name != "moving" { // which changes no plan
-			fingerprint(digest, results[before+i].Rows)
-		}
-		if err := l.read(s.name, results[before+i].Rows); err != nil {
-			return nil, fmt.Errorf("cannot read the catalog's %s: %w", s.name, err)
-		}
+	return results[before:], nil
+}
+
+// seal computes the digests of a snapshot that is otherwise complete. How many nodes a colocation group is on counts among what
+// plans are chosen by.
+func (s *Snapshot) seal() {
+	plans, places := fnv.New64a(), fnv.New64a()
+	number := func(digest hash.Hash, n int64) {
+		var b [8]byte
+		binary.LittleEndian.PutUint64(b[:], uint64(n))
+		digest.Write(b[:])
 	}
-	l.finish()
-	l.snapshot.Fingerprint = digest.Sum64()
-	return l.snapshot, nil
+	number(plans, s.Version)
+	number(plans, int64(s.contents))
+	for _, id := range slices.Sorted(maps.Keys(s.Colocations)) {
+		nodes := map[int32]bool{}
+		for _, g := range s.Colocations[id].Groups {
+			nodes[g.GroupID] = true
+			for _, n := range []int64{g.ID, int64(g.Min), int64(g.Max)} {
+				number(plans, n)
+			}
+			number(places, g.ID)
+			number(places, int64(g.GroupID))
+		}
+		number(plans, int64(len(nodes)))
+	}
+	s.Fingerprint, s.Placement = plans.Sum64(), places.Sum64()
 }
 
 // fingerprint adds rows to a digest.
@@ -77,6 +150,9 @@ func fingerprint(digest hash.Hash, rows [][][]byte) {
 
 // loadStatement is a statement of ddl/load.sql.
 type loadStatement struct{ name, text string }
+
+// placement tells whether what a statement reads says only where shard groups are, or that they move.
+func (s loadStatement) placement() bool { return s.name == "shardGroups" || s.name == "moving" }
 
 var loadStatements = sync.OnceValue(func() []loadStatement {
 	var statements []loadStatement
@@ -156,14 +232,14 @@ func (l *loader) read(what string, rows [][][]byte) error {
 	for _, row := range rows {
 		f.row = row
 		if read(&f); f.err != nil {
-			return f.err
+			return fmt.Errorf("cannot read the catalog's %s: %w", what, f.err)
 		}
 	}
 	return nil
 }
 
 func (l *loader) version(f *fields) {
-	l.snapshot.Version = f.int64()
+	l.snapshot.Version, l.snapshot.Moves = f.int64(), f.int64()
 	if !f.null() {
 		l.snapshot.Version = f.int64()
 	}

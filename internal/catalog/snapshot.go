@@ -14,7 +14,9 @@ import (
 // Snapshot is all that planning needs to know, at one moment. It is never changed once made, so it may be shared freely.
 type Snapshot struct {
 	Version     int64  // grows with every change of the metadata or of a table's definition; negative, and unlike any other, if it holds changes that are not committed
-	Fingerprint uint64 // equal for equal contents: it differs even where a definition was changed behind the gateways' back
+	Fingerprint uint64 // equal for contents that plans may share, wherever the shards are: it differs even where a definition was changed behind the gateways' back
+	Placement   uint64 // equal where all shard groups are in the same places
+	Moves       int64  // grows with every change of Placement or Moving
 	Nodes       []Node
 	Colocations map[int32]*Colocation
 	Relations   map[Name]*Relation
@@ -23,8 +25,15 @@ type Snapshot struct {
 	Functions   map[string][]*Function // by unqualified name, every overload
 	Collations  map[uint32]*Collation
 	Tenants     map[string]bool // schemas whose tables all have one shard, in a colocation group of the schema's own
-	Moving      bool            // shard groups are being moved: statements in blocks prepare to be run again; no part of Fingerprint
+	Moving      bool            // shard groups are being moved: statements in blocks prepare to be run again; no part of Fingerprint or Placement
 	Operators   map[string]bool // user-defined operators' names: those cannot be assumed to mean what pg_catalog's mean
+
+	contents uint64 // a digest of all but the shard groups
+}
+
+// SameAs tells whether two snapshots send statements with the same plans to the same places.
+func (s *Snapshot) SameAs(other *Snapshot) bool {
+	return s.Fingerprint == other.Fingerprint && s.Placement == other.Placement
 }
 
 // Name is a schema-qualified name.

@@ -23,6 +23,7 @@ type Watcher struct {
 	loading *load // the one that has not begun to read yet, which may still be joined
 	turn    chan struct{}
 	loader  *backend.Conn // used by whoever holds turn
+	last    *Snapshot     // the last that was read, likewise
 	wake    chan struct{} // closed when current changes
 
 	following context.Context // until Close
@@ -33,6 +34,7 @@ type Watcher struct {
 // load is one reading of the catalog, shared by all who asked before it began.
 type load struct {
 	done     chan struct{}
+	doubtful bool // one of them has reason to doubt the catalog's versions
 	snapshot *Snapshot
 	err      error
 }
@@ -71,8 +73,11 @@ func (w *Watcher) Close() {
 	<-w.turn
 }
 
-// Refresh reads the catalog and gives a snapshot that holds everything that was committed before the call.
-func (w *Watcher) Refresh(ctx context.Context) (*Snapshot, error) {
+// Refresh reads the catalog and gives a snapshot that holds everything that was committed before the call: definitions too that were
+// changed behind the gateways' back.
+func (w *Watcher) Refresh(ctx context.Context) (*Snapshot, error) { return w.refresh(ctx, true) }
+
+func (w *Watcher) refresh(ctx context.Context, doubtful bool) (*Snapshot, error) {
 	w.mu.Lock()
 	mine := w.loading
 	first := mine == nil
@@ -80,6 +85,7 @@ func (w *Watcher) Refresh(ctx context.Context) (*Snapshot, error) {
 		mine = &load{done: make(chan struct{})}
 		w.loading = mine
 	}
+	mine.doubtful = mine.doubtful || doubtful
 	w.mu.Unlock()
 	if first {
 		go w.read(mine)
@@ -99,7 +105,7 @@ func (w *Watcher) read(mine *load) {
 	w.mu.Lock()
 	w.loading = nil // from here on what is committed may be missed: whoever comes next needs another reading
 	w.mu.Unlock()
-	mine.snapshot, mine.err = w.readOnce(w.following)
+	mine.snapshot, mine.err = w.readOnce(w.following, mine.doubtful)
 	if mine.err == nil {
 		mine.snapshot = w.publish(mine.snapshot)
 	}
@@ -108,7 +114,7 @@ func (w *Watcher) read(mine *load) {
 }
 
 // readOnce reads over the kept connection, and over a new one if that one has been lost.
-func (w *Watcher) readOnce(ctx context.Context) (*Snapshot, error) {
+func (w *Watcher) readOnce(ctx context.Context, doubtful bool) (*Snapshot, error) {
 	kept := w.loader != nil
 	for {
 		if w.loader == nil {
@@ -118,8 +124,9 @@ func (w *Watcher) readOnce(ctx context.Context) (*Snapshot, error) {
 			}
 			w.loader = conn
 		}
-		snapshot, err := Load(ctx, w.loader)
+		snapshot, err := loadSince(ctx, w.loader, w.last, doubtful)
 		if err == nil {
+			w.last = snapshot
 			return snapshot, nil
 		}
 		lost := w.loader.Err() != nil
@@ -134,7 +141,7 @@ func (w *Watcher) readOnce(ctx context.Context) (*Snapshot, error) {
 
 // publish makes a snapshot the current one, and gives the one that is. Only the holder of turn calls it.
 func (w *Watcher) publish(s *Snapshot) *Snapshot {
-	if old := w.current.Load(); old != nil && old.Fingerprint == s.Fingerprint && old.Moving == s.Moving {
+	if old := w.current.Load(); old != nil && old.SameAs(s) && old.Moving == s.Moving {
 		return old // so that whoever holds plans made for it need not look closer
 	}
 	w.current.Store(s)
@@ -218,7 +225,7 @@ func (w *Watcher) followOnce(ctx context.Context, listener **backend.Conn) error
 			}
 		}
 	}
-	if _, err := w.Refresh(ctx); err != nil {
+	if _, err := w.refresh(ctx, false); err != nil {
 		if errors.Is(err, context.Canceled) {
 			return ctx.Err()
 		}

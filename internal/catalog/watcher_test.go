@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -57,6 +58,47 @@ func TestWatcher(t *testing.T) {
 	exec(t, conn, "SELECT trunkline_internal.add_node('b', 1, -1, 'primary', 'default', true)")
 	if s, err := w.Refresh(t.Context()); err != nil || len(s.Nodes) != 2 || s.Version <= first.Version {
 		t.Errorf("a refresh missed a committed change (%v)", err)
+	}
+	// Where shard groups are is read by itself; a definition that was changed without notice is found when nothing else explains a refresh.
+	exec(t, conn, `CREATE TABLE public.placed (a int); SELECT trunkline_internal.add_table('public.placed'::regclass, 'a', trunkline_internal.create_colocation('{1,1,2}', 'int'::regtype, 0))`)
+	placed, err := w.Refresh(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups := func(s *Snapshot) []ShardGroup {
+		return s.Colocations[s.Relations[Name{"public", "placed"}].ColocationID].Groups
+	}
+	move := func(to int32) *Snapshot {
+		t.Helper()
+		id := groups(placed)[0].ID
+		exec(t, conn, fmt.Sprintf("SELECT trunkline_internal.move_shard_group(%d, %d)", id, to))
+		s, err := w.Refresh(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := groups(s); len(got) != 3 || got[0].ID != id || got[0].GroupID != to {
+			t.Errorf("after a move to %d the shard groups are %v", to, got)
+		}
+		whole, err := Load(t.Context(), conn)
+		if err != nil || !whole.SameAs(s) || whole.Version != s.Version {
+			t.Errorf("reading places alone gives another snapshot than reading all (%v)", err)
+		}
+		return s
+	}
+	there := move(2)
+	if there.Fingerprint != placed.Fingerprint || there.SameAs(placed) {
+		t.Error("a move was taken for more, or for less, than a move")
+	}
+	if groups(placed)[0].GroupID != 1 {
+		t.Error("a snapshot in use was changed")
+	}
+	exec(t, conn, "UPDATE trunkline.shard_group SET groupid = 1")
+	if gathered := move(1); gathered.Fingerprint == placed.Fingerprint {
+		t.Error("plans do not hear that a table is on one node only")
+	}
+	exec(t, conn, "ALTER TABLE public.placed ADD COLUMN b int")
+	if s, err := w.Refresh(t.Context()); err != nil || len(s.Relations[Name{"public", "placed"}].Columns) != 2 {
+		t.Errorf("a refresh missed a change that nobody was told of (%v)", err)
 	}
 	// Whoever loses the listening connection learns of what happened meanwhile.
 	exec(t, conn, `SELECT trunkline_internal.add_node('c', 1, -1, 'primary', 'default', true);

@@ -133,6 +133,12 @@ func IsShell(err error) bool {
 	return errors.As(err, &node) && node.ConstraintName == "trunkline_shell"
 }
 
+// IsReferenceShell tells whether err is that of a reference table's shell, whose writer did not know all nodes that have copies.
+func IsReferenceShell(err error) bool {
+	var node *pgconn.PgError
+	return IsShell(err) && errors.As(err, &node) && strings.HasSuffix(node.Message, " is a reference table")
+}
+
 // WrittenByFunction gives the table, as in table "orders", if err is a shell's refusal of a write by a function or procedure, else "".
 func WrittenByFunction(err error) string {
 	var node *pgconn.PgError

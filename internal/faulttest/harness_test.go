@@ -341,6 +341,9 @@ func one(ctx context.Context, c *pgx.Conn, text string, args ...any) (string, er
 	return value, err
 }
 
+// patience is how long anything may take that must happen, on a machine that has hardly any time for it. Only what is stuck takes longer.
+const patience = 2 * time.Minute
+
 // sqlState is an error's SQLSTATE, "" for an error of the connection itself.
 func sqlState(err error) string {
 	var e *pgconn.PgError

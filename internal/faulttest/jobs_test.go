@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -46,11 +45,11 @@ func TestJobsOfTwoGateways(t *testing.T) {
 			return l.one(holder, "SELECT count(*)::text FROM trunkline.pg_dist_background_task WHERE status = 'running' AND coalesce(retry_count, 0) = "+fmt.Sprint(retries)) == fmt.Sprint(tasks)
 		}
 	}
-	eventually(t, 20*time.Second, "all tasks run", running(0))
+	eventually(t, patience, "all tasks run", running(0))
 	second := startChild(t, l.coordinator())
 	first.kill()
-	eventually(t, 30*time.Second, "the gateway that is left runs all tasks", running(1))
-	eventually(t, 20*time.Second, "the dead gateway's commands end", func() bool {
+	eventually(t, patience, "the gateway that is left runs all tasks", running(1))
+	eventually(t, patience, "the dead gateway's commands end", func() bool {
 		return l.one(holder, "SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") == fmt.Sprint(tasks)
 	})
 	l.exec(holder, "SELECT pg_advisory_unlock(7)")
@@ -60,7 +59,7 @@ func TestJobsOfTwoGateways(t *testing.T) {
 	if got := l.one(c, "SELECT string_agg(n::text, ' ' ORDER BY n) FROM ran"); got != "0 1 2 3 4 5" {
 		t.Errorf("carried out were %s", got)
 	}
-	l.settled(10 * time.Second)
+	l.settled(patience)
 }
 
 // TestJobLimits keeps a node from being in two tasks at once, tries again what may succeed later, and gives up on the rest.
@@ -115,7 +114,7 @@ func TestJobCancel(t *testing.T) {
 	c := l.connect(second.clientDSN(l.database))
 	defer c.Close(context.Background())
 	job := l.newJob(c, 1, 1, []string{"SELECT pg_sleep(1000)", "SELECT 1"}, "[[],[]]")
-	eventually(t, 20*time.Second, "the first task runs", func() bool {
+	eventually(t, patience, "the first task runs", func() bool {
 		return l.one(c, "SELECT string_agg(status::text, ' ' ORDER BY task_id) FROM pg_dist_background_task") == "running runnable"
 	})
 	l.exec(c, "SELECT citus_job_cancel("+job+")")
@@ -123,7 +122,7 @@ func TestJobCancel(t *testing.T) {
 	if got := l.one(c, "SELECT string_agg(status::text, ' ' ORDER BY task_id) FROM pg_dist_background_task"); got != "cancelled cancelled" {
 		t.Errorf("tasks are %s", got)
 	}
-	eventually(t, 10*time.Second, "nothing sleeps", func() bool {
+	eventually(t, patience, "nothing sleeps", func() bool {
 		return l.one(c, "SELECT count(*)::text FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1000)' AND state = 'active'") == "0"
 	})
 	if _, err := c.Exec(t.Context(), "SELECT citus_job_wait(999)"); sqlState(err) != "42704" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ import (
 
 // visitor is a client that works on a table whose distribution others change. It knows which of its rows must be there.
 type visitor struct {
-	t     *testing.T
+	t     testing.TB
 	conn  *pgx.Conn
 	mode  pgx.QueryExecMode
 	who   int
@@ -24,6 +25,9 @@ type visitor struct {
 	rows  int // of its own, acknowledged
 	next  int
 	tries map[string]int // errors by SQLSTATE
+	steps atomic.Int64   // a write and a read each
+
+	longest time.Duration // that it waited for a write or a read
 }
 
 // write adds rows in one of several ways and reports how many were acknowledged.
@@ -132,9 +136,13 @@ func (c *counter) Write(b []byte) (int, error) {
 func (v *visitor) work(ctx context.Context) {
 	v.tries = map[string]int{}
 	for ctx.Err() == nil && !v.t.Failed() {
-		step, done := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		for what, f := range map[string]func(context.Context) error{"writing": v.write, "reading": v.read} {
-			if err := f(step); err != nil {
+			step, done := context.WithTimeout(context.WithoutCancel(ctx), patience)
+			began := time.Now()
+			err := f(step)
+			done()
+			v.longest = max(v.longest, time.Since(began))
+			if err != nil {
 				v.tries[sqlState(err)]++
 				v.t.Logf("visitor %d, %s (way %d): %s", v.who, what, v.next%12, explain(err))
 				if state := sqlState(err); state != "40001" && state != "40P01" {
@@ -142,7 +150,60 @@ func (v *visitor) work(ctx context.Context) {
 				}
 			}
 		}
-		done()
+		v.steps.Add(1)
+	}
+}
+
+// visit is traffic on a table: six visitors, of two gateways and in three ways of asking.
+type visit struct {
+	l        *lab
+	table    string
+	visitors []*visitor
+	end      func() // and waits until all have left
+}
+
+// visit starts traffic.
+func (l *lab) visit(gateways []string, table string) *visit {
+	l.Helper()
+	ctx, stop := context.WithCancel(l.Context())
+	var working sync.WaitGroup
+	all := &visit{l: l, table: table}
+	all.end = func() {
+		stop()
+		working.Wait()
+	}
+	for i := range 6 {
+		v := &visitor{t: l.TB, conn: l.connect(gateways[i%2]), who: i + 1, table: table,
+			mode: []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec, pgx.QueryExecModeCacheStatement}[i/2]}
+		all.visitors = append(all.visitors, v)
+		l.Cleanup(func() { v.conn.Close(context.Background()) })
+	}
+	for _, v := range all.visitors {
+		working.Go(func() { v.work(ctx) })
+	}
+	l.Cleanup(all.end)
+	return all
+}
+
+// lookAround waits until each visitor has written and read as the table is now.
+func (all *visit) lookAround() {
+	all.l.Helper()
+	for _, v := range all.visitors {
+		seen := v.steps.Load()
+		eventually(all.l, patience, fmt.Sprintf("visitor %d goes on", v.who), func() bool { return v.steps.Load() > seen+1 || all.l.Failed() })
+	}
+}
+
+// check looks, once the visitors have left, whether the table has the rows that they were told they had written, besides those that it
+// had before them.
+func (all *visit) check(c *pgx.Conn, before int) {
+	all.l.Helper()
+	total := before
+	for _, v := range all.visitors {
+		total += v.rows
+	}
+	if got := all.l.one(c, "SELECT count(*) || ' ' || count(DISTINCT id) FROM "+all.table); got != fmt.Sprintf("%d %[1]d", total) {
+		all.l.Errorf("there are %s rows and different ones, want %d", got, total)
 	}
 }
 
@@ -156,16 +217,7 @@ func TestDistributingUnderTraffic(t *testing.T) {
 	l.exec(admin, "CREATE TABLE moving (id bigint PRIMARY KEY, who int, n int DEFAULT 0)")
 	l.exec(admin, "INSERT INTO moving SELECT g, 0 FROM generate_series(1, 5000) g")
 
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	var running sync.WaitGroup
-	var visitors []*visitor
-	for i := range 6 {
-		v := &visitor{t: t, conn: l.connect(gateways[i%2]), who: i + 1, table: "moving",
-			mode: []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec, pgx.QueryExecModeCacheStatement}[i/2]}
-		visitors = append(visitors, v)
-		running.Go(func() { v.work(ctx) })
-	}
+	visit := l.visit(gateways, "moving")
 	for range 3 {
 		for _, change := range []string{
 			"SELECT create_distributed_table('moving', 'id')", "ALTER TABLE moving ADD COLUMN extra text DEFAULT 'x'", "CREATE INDEX moving_n ON moving (n)",
@@ -174,7 +226,7 @@ func TestDistributingUnderTraffic(t *testing.T) {
 		} {
 			t.Logf("%s", change)
 			// The change itself may be the victim of a deadlock.
-			eventually(t, 30*time.Second, change, func() bool {
+			eventually(t, patience, change, func() bool {
 				_, err := admin.Exec(t.Context(), change)
 				if err != nil {
 					t.Logf("… %v", err)
@@ -185,24 +237,18 @@ func TestDistributingUnderTraffic(t *testing.T) {
 				}
 				return err == nil
 			})
-			time.Sleep(100 * time.Millisecond)
+			visit.lookAround()
 			if t.Failed() {
-				break
+				return
 			}
 		}
 	}
-	stop()
-	running.Wait()
-	total := 5000
-	for _, v := range visitors {
-		total += v.rows
-		t.Logf("visitor %d: %d rows, errors %v", v.who, v.rows, v.tries)
-		v.conn.Close(context.Background())
+	visit.end()
+	visit.check(admin, 5000)
+	for _, v := range visit.visitors {
+		t.Logf("visitor %d: %d rows, errors %v, waited %s at most", v.who, v.rows, v.tries, v.longest)
 	}
-	if got := l.one(admin, "SELECT count(*) || ' ' || count(DISTINCT id) FROM moving"); got != fmt.Sprintf("%d %[1]d", total) {
-		t.Errorf("there are %s rows and different ones, want %d", got, total)
-	}
-	l.settled(10 * time.Second)
+	l.settled(patience)
 }
 
 // TestFrozenGateway lets a gateway sleep while tables change under it. What it does right after it wakes must be right.
@@ -255,7 +301,7 @@ func TestFrozenGateway(t *testing.T) {
 		var asked sync.WaitGroup
 		for i, c := range conns[:each-1] {
 			asked.Go(func() {
-				ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+				ctx, stop := context.WithTimeout(t.Context(), patience)
 				defer stop()
 				table := []string{"f", "g", "h", "r"}[i%4]
 				switch i / 4 {
@@ -282,7 +328,7 @@ func TestFrozenGateway(t *testing.T) {
 			})
 		}
 		asked.Go(func() {
-			ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, stop := context.WithTimeout(t.Context(), patience)
 			defer stop()
 			if got, err := ask(ctx, block, mode, "SELECT count(*) FROM f"); err == nil && got != "100" || err != nil && sqlState(err) != "40001" {
 				t.Errorf("count of f in a block: %v, %v", got, err)
@@ -302,7 +348,7 @@ func TestFrozenGateway(t *testing.T) {
 			c.Close(t.Context())
 		}
 	}
-	l.settled(10 * time.Second)
+	l.settled(patience)
 }
 
 func ask(ctx context.Context, c *pgx.Conn, mode pgx.QueryExecMode, text string, args ...any) (string, error) {

@@ -116,7 +116,7 @@ func TestNodesComeAndGo(t *testing.T) {
 		began := time.Now()
 		l.exec(c, fmt.Sprintf("SELECT citus_add_node('127.0.0.1', %d)", port))
 		waits = max(waits, time.Since(began))
-		eventually(t, 20*time.Second, "rows are written with the new node", func() bool { return rows.Load() > had+10 })
+		eventually(t, patience, "rows are written with the new node", func() bool { return rows.Load() > had+10 })
 		if round == 3 {
 			break
 		}
@@ -126,11 +126,11 @@ func TestNodesComeAndGo(t *testing.T) {
 		}
 		had = rows.Load()
 		l.exec(c, fmt.Sprintf("SELECT citus_remove_node('127.0.0.1', %d)", port))
-		eventually(t, 20*time.Second, "rows are written without the node", func() bool { return rows.Load() > had+10 })
+		eventually(t, patience, "rows are written without the node", func() bool { return rows.Load() > had+10 })
 	}
 	stop()
 	clients.Wait()
-	l.settled(20 * time.Second) // clients have left in the middle of statements
+	l.settled(patience) // clients have left in the middle of statements
 	t.Logf("%d rows and %d objects; run again: %v; a node was added within %v", rows.Load(), objects.Load(), retried, waits)
 	l.same("SELECT count(*)::text || md5(string_agg(k::text, ' ' ORDER BY id)) FROM kinds k")
 	l.same("SELECT count(*)::text FROM labels")

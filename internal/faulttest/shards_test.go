@@ -64,35 +64,20 @@ func TestMovingUnderTraffic(t *testing.T) {
 	l.exec(admin, "SELECT create_distributed_table('nomads', 'id', colocate_with := 'none')")
 	l.exec(admin, "INSERT INTO nomads SELECT g, 0 FROM generate_series(1, 5000) g")
 
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	var running sync.WaitGroup
-	var visitors []*visitor
-	for i := range 6 {
-		v := &visitor{t: t, conn: l.connect(gateways[i%2]), who: i + 1, table: "nomads",
-			mode: []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec, pgx.QueryExecModeCacheStatement}[i/2]}
-		visitors = append(visitors, v)
-		running.Go(func() { v.work(ctx) })
-	}
+	visit := l.visit(gateways, "nomads")
 	moved := l.moveAll(admin, "nomads", "auto")
 	if !t.Failed() {
 		moved += l.moveAll(admin, "nomads", "block_writes")
 	}
-	stop()
-	running.Wait()
-	total := 5000
-	for _, v := range visitors {
-		total += v.rows
+	visit.end()
+	visit.check(admin, 5000)
+	for _, v := range visit.visitors {
 		if len(v.tries) > 0 {
 			t.Errorf("visitor %d met errors %v", v.who, v.tries)
 		}
-		v.conn.Close(context.Background())
+		t.Logf("visitor %d: %d rows, waited %s at most, while %d shard groups moved", v.who, v.rows, v.longest, moved)
 	}
-	t.Logf("%d moves, %d rows written", moved, total-5000)
-	if got := l.one(admin, "SELECT count(*) || ' ' || count(DISTINCT id) FROM nomads"); got != fmt.Sprintf("%d %[1]d", total) {
-		t.Errorf("there are %s rows and different ones, want %d", got, total)
-	}
-	l.settled(10 * time.Second)
+	l.settled(patience)
 	l.noMoves()
 }
 
@@ -149,7 +134,7 @@ func TestFrozenGatewayMeetsMovedShards(t *testing.T) {
 				continue
 			}
 			asked.Go(func() {
-				ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+				ctx, stop := context.WithTimeout(t.Context(), patience)
 				defer stop()
 				got, err := ask(ctx, c, mode, s.text, s.args...)
 				if i >= len(statements) {
@@ -171,7 +156,7 @@ func TestFrozenGatewayMeetsMovedShards(t *testing.T) {
 			c.Close(t.Context())
 		}
 	}
-	l.settled(10 * time.Second)
+	l.settled(patience)
 	l.noMoves()
 }
 

@@ -40,8 +40,8 @@ func (o *operation) follow(ctx context.Context) error {
 			return err
 		}
 		// As PostgreSQL's own apply workers: no triggers, no checks of foreign keys, which the source has made. Operators of users'
-		// types are where the database's search_path finds them.
-		if err := run(ctx, conn, "SET session_replication_role = replica; RESET search_path"); err != nil {
+		// types are where the database's search_path finds them. The switch's PREPARE flushes all that has been applied.
+		if err := run(ctx, conn, "SET session_replication_role = replica; RESET search_path; SET synchronous_commit = off"); err != nil {
 			return err
 		}
 		a.conns = append(a.conns, conn)
@@ -55,19 +55,28 @@ func (o *operation) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for n := 0; ; n++ {
+	if err := o.catchUp(ctx, source); err != nil {
+		return err
+	}
+	return o.fault("caught up")
+}
+
+// catchUp waits until a mark comes through so soon that the parts are hardly behind the source; or as soon as one can come through here.
+func (o *operation) catchUp(ctx context.Context, source *backend.Conn) error {
+	for within := closeBehind; ; within += closeBehind / 10 {
+		o.marks++
 		sent := time.Now()
-		if err := a.roundTrip(ctx, source, fmt.Sprintf("catch up %d", n), 0); err != nil {
+		if err := o.applier.roundTrip(ctx, source, fmt.Sprintf("mark %d", o.marks), 0); err != nil {
 			return err
 		}
-		if time.Since(sent) < closeBehind {
-			return o.fault("caught up")
+		if time.Since(sent) <= within {
+			return nil
 		}
 	}
 }
 
 // closeBehind is how long a mark may take to come through for the parts to be hardly behind the source.
-const closeBehind = 100 * time.Millisecond
+const closeBehind = 50 * time.Millisecond
 
 // errBehind says that a mark did not come through in time.
 var errBehind = fmt.Errorf("the target is behind the source")

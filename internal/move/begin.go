@@ -100,7 +100,7 @@ func (o *operation) alone(ctx context.Context) error {
 		return err
 	}
 	// Gateways hear of it (catalog.Snapshot.Moving).
-	return run(ctx, o.owner, "SELECT pg_catalog.pg_advisory_unlock("+colocation+"); SELECT trunkline_internal.bump_catalog_version()")
+	return run(ctx, o.owner, "SELECT pg_catalog.pg_advisory_unlock("+colocation+"); SELECT trunkline_internal.bump_placement_version()")
 }
 
 // clearWay undoes or finishes what operations on the shard group have left whose gateway is gone: it could get in this one's way later.

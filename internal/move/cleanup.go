@@ -126,7 +126,7 @@ func cleanOperation(ctx context.Context, env *Env, conn *backend.Conn, id int64)
 	if len(failures) > 0 {
 		return errors.Join(failures...)
 	}
-	return run(ctx, conn, fmt.Sprintf("DELETE FROM trunkline.pg_dist_cleanup WHERE operation_id = %d; DELETE FROM trunkline.shard_move WHERE operation_id = %d", id, id))
+	return run(ctx, conn, fmt.Sprintf("DELETE FROM trunkline.pg_dist_cleanup WHERE operation_id = %d; DELETE FROM trunkline.shard_move WHERE operation_id = %d; SELECT trunkline_internal.bump_placement_version()", id, id))
 }
 
 // cleanRecord clears one object away. It does not wait long for locks, behind which others would have to wait.

@@ -103,6 +103,7 @@ type operation struct {
 	hands      map[int32]*backend.Conn // those for one thing after the other
 	stream     *stream
 	applier    *applier
+	marks      int // sent so far
 }
 
 // Run carries a request out. It returns once the shard group is at its new place and the old one is cleared away, or with an error
@@ -170,7 +171,7 @@ func (o *operation) carryOutBlocking(ctx context.Context) error {
 	if err := o.enter(ctx, stepSwitching); err != nil {
 		return err
 	}
-	return s.complete(ctx)
+	return s.completeBlocking(ctx)
 }
 
 // fail undoes the operation, unless the gateway is to have died, and gives the error.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,15 +18,20 @@ import (
 )
 
 // Bounds of the switch. While it waits for a lock, whoever comes later waits behind it; so it gives up soon, lets everyone pass, and
-// tries again.
+// tries again, with more patience each time: on a machine that is busy enough no transaction would ever end within the first try's.
 const (
 	lockPatience  = 20 * time.Millisecond  // the first try's, for each lock
-	lockMost      = 60 * time.Millisecond  // no try's is longer
-	applyPatience = 150 * time.Millisecond // for the last changes
+	lockMore      = 10 * time.Millisecond  // than the try before
+	lockMost      = 500 * time.Millisecond // no try's is longer
+	lockShort     = 60 * time.Millisecond  // where nothing is lost by giving up
+	applyPatience = 150 * time.Millisecond // for the last changes, besides that for a lock
 	firstPause    = 50 * time.Millisecond  // between tries
 	lastPause     = time.Second
 	longAgo       = 100 // milliseconds: a transaction that began longer ago is waited for without asking for locks
 )
+
+// patienceOf is how long the nth try waits for a lock.
+func patienceOf(n int) time.Duration { return min(lockPatience+time.Duration(n)*lockMore, lockMost) }
 
 // switchTry is one try to switch over: a distributed transaction.
 type switchTry struct {
@@ -35,7 +41,6 @@ type switchTry struct {
 	source      *backend.Conn
 	targets     []*backend.Conn // one per part
 	patience    time.Duration
-	waiting     bool // for the lock on reads as long as need be: all has been copied under the lock on writes
 }
 
 // switchOver makes the parts the shard group's place.
@@ -52,12 +57,8 @@ func (o *operation) switchOver(ctx context.Context) error {
 		if err := o.awaitOthers(ctx, watcher); err != nil {
 			return err
 		}
-		sent := time.Now()
-		if err := o.applier.roundTrip(ctx, watcher, fmt.Sprintf("before try %d", n), 0); err != nil {
+		if err := o.catchUp(ctx, watcher); err != nil {
 			return err
-		}
-		if time.Since(sent) > closeBehind {
-			continue
 		}
 		err := o.try(ctx, watcher, n)
 		if !again(err) {
@@ -73,9 +74,15 @@ func (o *operation) switchOver(ctx context.Context) error {
 
 // try tries once.
 func (o *operation) try(ctx context.Context, watcher *backend.Conn, n int) error {
-	s, err := o.newTry(ctx, min(lockPatience+time.Duration(n)*lockPatience/2, lockMost))
+	s, err := o.newTry(ctx, patienceOf(n))
 	defer s.rollback(ctx)
 	if err != nil {
+		return err
+	}
+	// All that can be done before anyone has to wait.
+	resume := o.progress.pause() // whose row the transaction changes
+	defer resume()
+	if err := s.metadata(ctx); err != nil {
 		return err
 	}
 	if err := s.lock(ctx, "EXCLUSIVE"); err != nil {
@@ -84,7 +91,7 @@ func (o *operation) try(ctx context.Context, watcher *backend.Conn, n int) error
 	if err := o.fault("writes locked"); err != nil {
 		return err
 	}
-	if err := o.applier.roundTrip(ctx, watcher, fmt.Sprintf("try %d", n), applyPatience); err != nil {
+	if err := o.applier.roundTrip(ctx, watcher, fmt.Sprintf("try %d", n), applyPatience+patienceOf(n)); err != nil {
 		return err
 	}
 	return s.complete(ctx)
@@ -215,7 +222,11 @@ func (s *switchTry) metadata(ctx context.Context) error {
 
 // lock locks the shard group's tables on the source.
 func (s *switchTry) lock(ctx context.Context, mode string) error {
-	return run(ctx, s.source, "LOCK TABLE "+strings.Join(s.o.sourceTables("ONLY "), ", ")+" IN "+mode+" MODE")
+	return run(ctx, s.source, s.lockText(mode))
+}
+
+func (s *switchTry) lockText(mode string) string {
+	return "LOCK TABLE " + strings.Join(s.o.sourceTables("ONLY "), ", ") + " IN " + mode + " MODE"
 }
 
 // sourceTables lists the tables on the source, each with a word before it.
@@ -227,30 +238,31 @@ func (o *operation) sourceTables(word string) []string {
 	return tables
 }
 
-// complete does the rest: nothing is written to the source any more, and the parts have all that was.
+// completeBlocking does the rest after a copy that has kept writes waiting.
+func (s *switchTry) completeBlocking(ctx context.Context) error {
+	if err := s.lockReads(ctx); err != nil {
+		return err
+	}
+	resume := s.o.progress.pause()
+	defer resume()
+	if err := s.metadata(ctx); err != nil {
+		return err
+	}
+	return s.complete(ctx)
+}
+
+// complete flips the shard group: nothing is written to the source any more, the parts have all that was, and the transaction's part on
+// the coordinator is done.
 func (s *switchTry) complete(ctx context.Context) error {
 	o := s.o
+	work := map[*backend.Conn]string{s.source: s.vacation()}
 	for i, p := range o.Parts {
-		if late := o.shape.Late.For(p.ID); late != "" {
-			if err := run(ctx, s.targets[i], late); err != nil {
-				return err
-			}
-		}
+		work[s.targets[i]] += o.shape.Late.For(p.ID)
 	}
-	if s.waiting {
-		if err := s.lockReads(ctx); err != nil {
-			return err
-		}
-	}
-	resume := o.progress.pause() // whose row the transaction changes
-	defer resume()
-	// The coordinator and the source work side by side, if they are two.
 	var g errgroup.Group
-	if s.coordinator == s.source {
-		g.SetLimit(1)
+	for conn, text := range work {
+		g.Go(func() error { return run(ctx, conn, text) })
 	}
-	g.Go(func() error { return s.metadata(ctx) })
-	g.Go(func() error { return s.vacate(ctx) })
 	if err := g.Wait(); err != nil {
 		return err
 	}
@@ -264,18 +276,11 @@ func (s *switchTry) complete(ctx context.Context) error {
 	return o.fault("committed")
 }
 
-// vacate has the source give up its tables' names, once nobody reads them.
-func (s *switchTry) vacate(ctx context.Context) error {
+// vacation has the source give up its tables' names, once nobody reads them.
+func (s *switchTry) vacation() string {
 	o := s.o
-	if !s.waiting {
-		if err := s.lock(ctx, "ACCESS EXCLUSIVE"); err != nil {
-			return err
-		}
-	}
-	if err := o.fault("reads locked"); err != nil {
-		return err
-	}
 	var text strings.Builder
+	text.WriteString(s.lockText("ACCESS EXCLUSIVE") + ";\n")
 	if o.shape.References {
 		// As long as the old tables have rows, rows that they refer to cannot be deleted from the source's reference tables.
 		text.WriteString("TRUNCATE " + strings.Join(o.sourceTables(""), ", ") + ";\n")
@@ -283,7 +288,7 @@ func (s *switchTry) vacate(ctx context.Context) error {
 	for i, schema := range o.shape.Schemas {
 		text.WriteString(renameSchema(catalog.ShardSchema(schema, o.ShardGroup), o.gone(i)) + ";\n")
 	}
-	return run(ctx, s.source, text.String())
+	return text.String()
 }
 
 // switched finds out what became of a commit that gave an error.
@@ -318,16 +323,15 @@ func (o *operation) lockForCopy(ctx context.Context) (*switchTry, error) {
 	if err != nil {
 		return nil, err
 	}
-	for {
+	for n := 0; ; n++ {
 		if err := o.awaitOthers(ctx, watcher); err != nil {
 			return nil, err
 		}
-		s, err := o.newTry(ctx, lockMost)
+		s, err := o.newTry(ctx, patienceOf(n))
 		if err == nil {
 			err = s.lock(ctx, "EXCLUSIVE")
 		}
 		if err == nil {
-			s.waiting = true
 			return s, nil
 		}
 		s.rollback(ctx)
@@ -345,30 +349,36 @@ func (s *switchTry) rollback(ctx context.Context) {
 	s.tx.Close()
 }
 
-// awaitOthers waits, without standing in anyone's way, until no transaction that has used the shard group's tables for long is open on
-// the source, and says which one it waits for.
+// awaitOthers waits, without standing in anyone's way, for the transactions that have had the shard group's tables on the source for long,
+// and says which one it waits for. Not for those that begin meanwhile: where all take long, it would never end.
 func (o *operation) awaitOthers(ctx context.Context, source *backend.Conn) error {
 	var tables []string
 	for i := range o.shape.Tables {
 		tables = append(tables, sql.QuoteLiteral(o.sourceTable(&o.shape.Tables[i]))+"::regclass")
 	}
-	text := fmt.Sprintf(`SELECT coalesce('process ' || l.pid || ', ' || a.state || ' since ' || pg_catalog.date_trunc('second', a.xact_start), 'a prepared transaction')
+	text := fmt.Sprintf(`SELECT l.virtualtransaction, coalesce('process ' || l.pid || ', ' || a.state || ' since ' || pg_catalog.date_trunc('second', a.xact_start), 'a prepared transaction')
 		FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a USING (pid)
 		WHERE l.locktype = 'relation' AND l.granted AND l.relation = ANY (ARRAY[%s]::oid[]) AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
 		  AND l.mode IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
 		  AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
-		  AND (l.pid IS NULL OR a.xact_start < pg_catalog.clock_timestamp() - interval '%d milliseconds') LIMIT 1`, strings.Join(tables, ", "), longAgo)
-	told := false
-	for {
+		  AND (l.pid IS NULL OR a.xact_start < pg_catalog.clock_timestamp() - interval '%d milliseconds')`, strings.Join(tables, ", "), longAgo)
+	first, told := map[string]bool{}, false
+	for n := 0; ; n++ {
 		rows, err := query(ctx, source, "%s", text)
 		if err != nil {
 			return err
 		}
-		if len(rows) == 0 {
+		in := slices.IndexFunc(rows, func(r [][]byte) bool { return n == 0 || first[string(r[0])] })
+		if in < 0 {
 			o.progress.waits(ctx, "")
 			return nil
 		}
-		reason := "a transaction that uses the shard group's tables on the source: " + string(rows[0][0])
+		if n == 0 {
+			for _, r := range rows {
+				first[string(r[0])] = true
+			}
+		}
+		reason := "a transaction that uses the shard group's tables on the source: " + string(rows[in][1])
 		o.progress.waits(ctx, reason)
 		if !told {
 			o.notice("shard group %d: waiting for %s", o.ShardGroup, reason)
@@ -384,7 +394,7 @@ func (o *operation) awaitOthers(ctx context.Context, source *backend.Conn) error
 func (o *operation) patiently(ctx context.Context, conn *backend.Conn, text string) error {
 	pause := firstPause
 	for {
-		_, err := conn.Exec(ctx, fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = '%dms'; %s; COMMIT", lockMost.Milliseconds(), text))
+		_, err := conn.Exec(ctx, fmt.Sprintf("BEGIN; SET LOCAL lock_timeout = '%dms'; %s; COMMIT", lockShort.Milliseconds(), text))
 		if err == nil {
 			o.progress.waits(ctx, "")
 			return nil

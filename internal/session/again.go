@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/exec"
@@ -11,8 +12,13 @@ import (
 )
 
 // maxTries is how often a statement is run again because tables are not where the snapshot says. Each time means that something was
-// moved or distributed in the moment between a refresh and the statement.
-const maxTries = 10
+// moved or distributed in the moment between a refresh and the statement; or that a node has not carried out yet what was decided, which
+// is waited for: for six seconds in all.
+const (
+	maxTries  = 15
+	firstWait = time.Millisecond // doubled each time
+	lastWait  = time.Second
+)
 
 // beginStatement prepares to take a statement of an open block back: always on nodes that it makes join the block, and on the others
 // while the catalog says that shard groups are being moved.
@@ -23,19 +29,42 @@ func (s *session) beginStatement() {
 }
 
 // mayTryAgain takes back what a statement did before it met a shard that is gone, and brings the snapshot up to date. Shards do not go
-// away under a block that has used them, so what has moved is new to the block. A write to a shell in a block is not tried again:
-// the block may have read the table while it was local.
-func (s *session) mayTryAgain(ctx context.Context, err error) bool {
-	if s.tx.InBlock() {
-		if exec.IsShell(err) || s.catalog.own != nil || !s.tx.UndoStatement(ctx) {
+// away under a block that has used them, so what has moved is new to the block. A write to the shell of a distributed table in a block is not
+// tried again: the block may have read the table while it was local. A reference table has the same rows on the coordinator as ever.
+func (s *session) mayTryAgain(ctx context.Context, err error, tries int) bool {
+	if tries == maxTries {
+		return false
+	}
+	used, inBlock := s.env.Snapshot, s.tx.InBlock()
+	if inBlock && (exec.IsShell(err) && !exec.IsReferenceShell(err) || s.catalog.own != nil || !s.tx.UndoStatement(ctx)) {
+		return false
+	}
+	now, failure := s.newerThan(ctx, used)
+	switch {
+	case failure != nil && inBlock:
+		return false
+	case failure != nil:
+		s.definitionsChanged() // which reads the catalog once more, and gives the error
+	case used != nil && now.SameAs(used):
+		if exec.IsShell(err) { // which the coordinator has refused by what is known here: a function of the user's writes to it
 			return false
 		}
-		used := s.env.Snapshot
-		now, failure := s.server.watcher.Refresh(ctx)
-		return failure == nil && (used == nil || now.Fingerprint != used.Fingerprint)
+		select {
+		case <-time.After(min(firstWait<<tries, lastWait)):
+		case <-ctx.Done():
+			return false
+		}
 	}
-	s.definitionsChanged()
 	return true
+}
+
+// newerThan gives a snapshot that is not the one that has misled a statement: of many that waited for one shard group only the first
+// reads the catalog.
+func (s *session) newerThan(ctx context.Context, used *catalog.Snapshot) (*catalog.Snapshot, error) {
+	if now := s.server.watcher.Current(); now != used {
+		return now, nil
+	}
+	return s.server.watcher.Refresh(ctx)
 }
 
 // copy runs a COPY. While shard groups are being moved, those of its tables are first made to stay: rows come from the client, or go
@@ -58,7 +87,7 @@ func (s *session) copy(ctx context.Context, e *entry) (string, error) {
 			}
 			return "", err
 		}
-		if tries == maxTries || !s.mayTryAgain(ctx, err) {
+		if !s.mayTryAgain(ctx, err, tries) {
 			return "", err
 		}
 		if s.env.Snapshot, err = s.snapshot(ctx); err != nil {

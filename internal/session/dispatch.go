@@ -53,7 +53,7 @@ func (s *session) dispatch(ctx context.Context, e *entry, bind *exec.Bind, out e
 		s.beginStatement()
 		mark := s.client.Mark()
 		tag, err := s.attempt(ctx, e, bind, out)
-		if !exec.IsStale(err) || tries == maxTries || s.rows.wrote && !s.takeBack(mark, out) || !s.mayTryAgain(ctx, err) {
+		if !exec.IsStale(err) || s.rows.wrote && !s.takeBack(mark, out) || !s.mayTryAgain(ctx, err, tries) {
 			return tag, err
 		}
 		// The snapshot was out of date, and nothing has happened yet: once more with a new one.

@@ -327,7 +327,7 @@ func (s *session) outdated(err error) error {
 	used := s.env.Snapshot
 	s.definitionsChanged()
 	now, failure := s.server.watcher.Refresh(s.context)
-	if failure != nil || used == nil || now.Fingerprint == used.Fingerprint {
+	if failure != nil || used == nil || now.SameAs(used) {
 		return err
 	}
 	return concurrentChange(err.Error())

@@ -2,11 +2,12 @@
 -- It runs with search_path = pg_catalog, so that names are printed with their schemas.
 
 -- :version
-SELECT (SELECT coalesce(sum(changes), 0) FROM trunkline.catalog_version),
+SELECT (SELECT coalesce(sum(changes), 0) FROM trunkline.catalog_version), (SELECT coalesce(sum(moves), 0) FROM trunkline.catalog_version),
        (SELECT -(xid::text::bigint * 65536 + changes) FROM trunkline.catalog_version WHERE xid = pg_current_xact_id_if_assigned())
 
 -- :moving
-SELECT FROM trunkline.shard_move WHERE step <> 'cleaning up' LIMIT 1
+-- until the end: what a switch has decided may not have been carried out on all nodes yet
+SELECT FROM trunkline.shard_move LIMIT 1
 
 -- :nodes
 SELECT nodeid, groupid, nodename, nodeport, isactive, noderole <> 'primary', shouldhaveshards FROM trunkline.pg_dist_node ORDER BY nodeid
