@@ -414,7 +414,7 @@ func (c *combiner) replaceOuter(query *sql.Node) {
 			r, _ := at.lookupRel(names[max(0, len(names)-2)])
 			whole := r != nil && c.b.owns(r)
 			if whole && c.raw && len(names) == 1 {
-				n.Node = c.column(n).Node
+				n.Node = c.value(n).Node
 			} else {
 				c.failed = c.failed || whole
 			}

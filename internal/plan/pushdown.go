@@ -296,6 +296,10 @@ func (p *planner) sortLater(b *block, pruning Pruning) (*Gather, error) {
 		t, err := p.template(sql.SelectNode(outer))
 		return &Gather{SQL: t, Coordinator: true}, err
 	}
+	if b.showsRecords() && len(sel.DistinctClause) == 0 && len(sel.GroupClause) == 0 && !p.plainAggregate(b) && len(windows(b)) == 0 {
+		g, _, err := p.finishRaw(b, pruning, nil)
+		return g, err
+	}
 	worker := sql.Clone(sel)
 	result := intermediate{}
 	var targets, outer []*sql.Node

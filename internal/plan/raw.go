@@ -82,10 +82,10 @@ func (c *combiner) replaceRaw(e *sql.Node, outputNames bool) {
 				if r, _ := c.b.lookupRel(names[0]); r != nil {
 					r.wholeRow = true
 				}
-				n.Node = c.column(sql.Column(names[0])).Node
+				n.Node = c.value(sql.Column(names[0])).Node
 				return false
 			}
-			n.Node = c.column(n).Node
+			n.Node = c.value(n).Node
 			return false
 		}
 		return true

@@ -239,6 +239,16 @@ func NullIf(a, b *Node) *Node {
 	return &Node{Node: &pg.Node_AExpr{AExpr: &AExpr{Kind: pg.A_Expr_Kind_AEXPR_NULLIF, Name: StringNodes("="), Lexpr: a, Rexpr: b, Location: -1}}}
 }
 
+// IsDistinct makes "a IS DISTINCT FROM b".
+func IsDistinct(a, b *Node) *Node {
+	return &Node{Node: &pg.Node_AExpr{AExpr: &AExpr{Kind: pg.A_Expr_Kind_AEXPR_DISTINCT, Name: StringNodes("="), Lexpr: a, Rexpr: b, Location: -1}}}
+}
+
+// Field makes "(row).name".
+func Field(row *Node, name string) *Node {
+	return &Node{Node: &pg.Node_AIndirection{AIndirection: &pg.A_Indirection{Arg: row, Indirection: StringNodes(name)}}}
+}
+
 // Collate makes expr COLLATE collation, which is a quoted name.
 func Collate(expr *Node, collation string) *Node {
 	stmts, err := Parse("SELECT NULL COLLATE " + collation)

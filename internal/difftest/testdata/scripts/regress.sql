@@ -193,3 +193,19 @@ SELECT k FROM o WHERE sum_of(o) > 6 AND k < 30;
 SELECT k FROM o WHERE o IN (SELECT o FROM o WHERE a = 1 AND k < 20);
 SELECT k, f FROM o, sum_of(o) AS f WHERE k < 4;
 DROP FUNCTION sum_of(o);
+
+-- records: rows of subqueries and ROW(…) as values, in what the coordinator finishes
+SELECT json_agg(x ORDER BY x.a) FROM (SELECT a, count(*) AS n FROM o GROUP BY a) AS x;
+SELECT json_agg(x ORDER BY x.k) FROM (SELECT k AS record, a AS k FROM o WHERE k < 4) AS x;
+SELECT array_agg(x ORDER BY x.k) FROM (SELECT k, b FROM o WHERE k < 5) AS x;
+SELECT count(DISTINCT x), max(x::text) FROM (SELECT a, b FROM o) AS x;
+SELECT o.k, x FROM o LEFT JOIN (SELECT k, v FROM p WHERE k > 2) AS x ON x.k = o.k WHERE o.k < 6;
+SELECT o.k, x IS NULL, x IS DISTINCT FROM NULL, count(x) OVER () FROM o LEFT JOIN (SELECT k, v FROM p WHERE k > 2) AS x ON x.k = o.k WHERE o.k < 6;
+SELECT o.k, x IS NULL, to_json(x), rank() OVER (ORDER BY o.k) FROM o LEFT JOIN (SELECT k, NULL::int AS z FROM p) AS x ON x.k = o.k WHERE o.k < 6;
+-- @ordered
+SELECT r, k FROM (SELECT ROW(a, b) AS r, k FROM o WHERE k < 9) AS x ORDER BY r, k;
+SELECT json_agg(x.r ORDER BY x.k) FROM (SELECT ROW(a, b) AS r, k FROM o WHERE k < 5) AS x;
+SELECT a, json_agg(x ORDER BY k), (SELECT json_agg(y ORDER BY y.k) FROM (SELECT k, v FROM p WHERE p.k = x.a) AS y) FROM (SELECT k, a FROM o WHERE k < 9) AS x GROUP BY a;
+WITH w AS (SELECT a, count(*) AS c FROM o GROUP BY a) SELECT json_agg(w ORDER BY a), (SELECT json_agg(w ORDER BY a) FROM w WHERE a < 2) FROM w;
+SELECT a, to_jsonb(array_agg(x ORDER BY x.k)) FROM (SELECT k, a FROM o WHERE k < 20) AS x GROUP BY a;
+SELECT o.k, x FROM o LEFT JOIN (SELECT k, ROW(v, k) AS r FROM p) AS x ON x.k = o.k WHERE o.k < 7 ORDER BY x.r, o.k;
