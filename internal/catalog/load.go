@@ -196,6 +196,7 @@ func newLoader() *loader {
 			Collations:  map[uint32]*Collation{},
 			Operators:   map[string]bool{},
 			Tenants:     map[string]bool{},
+			Unchecked:   map[uint32][]UncheckedKey{},
 		},
 		namespaces: map[uint32]string{},
 		partitions: map[uint32]partition{},
@@ -219,6 +220,7 @@ func (l *loader) read(what string, rows [][][]byte) error {
 		"tenants":       func(f *fields) { l.snapshot.Tenants[f.text()] = true },
 		"relations":     l.relation,
 		"columns":       l.column,
+		"uncheckedKeys": l.uncheckedKey,
 		"types":         l.typ,
 		"hashFunctions": func(f *fields) { l.byOpclass[f.oid()] = f.text() },
 		"binaryCasts":   func(f *fields) { from := f.oid(); l.casts[from] = append(l.casts[from], f.oid()) },
@@ -307,6 +309,18 @@ func (l *loader) relation(f *fields) {
 	}
 	l.snapshot.Relations[Name{schema, r.Name}] = r
 	l.snapshot.ByOID[r.OID] = r
+}
+
+// uncheckedKey reads one column of a foreign key.
+func (l *loader) uncheckedKey(f *fields) {
+	table, k := f.oid(), UncheckedKey{Name: f.text(), References: f.text()}
+	keys := l.snapshot.Unchecked[table]
+	if last := len(keys) - 1; last >= 0 && keys[last].Name == k.Name && keys[last].References == k.References {
+		keys[last].Columns = append(keys[last].Columns, f.text())
+		return
+	}
+	k.Columns = []string{f.text()}
+	l.snapshot.Unchecked[table] = append(keys, k)
 }
 
 func (l *loader) column(f *fields) {

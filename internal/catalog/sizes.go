@@ -28,6 +28,12 @@ func (s *Snapshot) SizesQuery(groupID int32) string {
 	}
 	for _, r := range s.ByOID {
 		switch r.Kind {
+		case Local:
+			for _, id := range r.ShardIDs {
+				if groupID == CoordinatorGroup {
+					add(id, r.Schema, r)
+				}
+			}
 		case Reference:
 			for _, id := range r.ShardIDs {
 				add(id, r.Schema, r)

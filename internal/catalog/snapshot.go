@@ -24,9 +24,10 @@ type Snapshot struct {
 	Types       map[uint32]*Type
 	Functions   map[string][]*Function // by unqualified name, every overload
 	Collations  map[uint32]*Collation
-	Tenants     map[string]bool // schemas whose tables all have one shard, in a colocation group of the schema's own
-	Moving      bool            // shard groups are being moved: statements in blocks prepare to be run again; no part of Fingerprint or Placement
-	Operators   map[string]bool // user-defined operators' names: those cannot be assumed to mean what pg_catalog's mean
+	Unchecked   map[uint32][]UncheckedKey // by the OID of the local table
+	Tenants     map[string]bool           // schemas whose tables all have one shard, in a colocation group of the schema's own
+	Moving      bool                      // shard groups are being moved: statements in blocks prepare to be run again; no part of Fingerprint or Placement
+	Operators   map[string]bool           // user-defined operators' names: those cannot be assumed to mean what pg_catalog's mean
 
 	contents uint64 // a digest of all but the shard groups
 }
@@ -97,7 +98,7 @@ type Relation struct {
 	Columns      []Column // in attnum order, dropped ones left out
 	DistColumn   int      // index into Columns, -1 unless distributed
 	ColocationID int32
-	ShardIDs     []int64 // the table's own shard ids, parallel to its colocation's Groups
+	ShardIDs     []int64 // the table's own shard ids, parallel to its colocation's Groups; of a local table one if it is in the metadata
 	PrimaryKey   []int   // indexes into Columns
 	Definition   string  // of a view: pg_get_viewdef
 	CheckOption  string  // of a view: "local", "cascaded" or ""
@@ -110,6 +111,16 @@ type Relation struct {
 	Inherited    bool   // has children by inheritance or partitioning
 	Parent       uint32 // of a partition
 	ToastOrTemp  bool
+}
+
+// Recorded tells whether a local table is in the metadata.
+func (r *Relation) Recorded() bool { return r.Kind == Local && len(r.ShardIDs) > 0 }
+
+// UncheckedKey is a foreign key of a local table to a distributed one, which PostgreSQL cannot check: the rows are elsewhere.
+type UncheckedKey struct {
+	Name       string
+	References string   // the distributed table
+	Columns    []string // of the local table
 }
 
 // Column is a live column of a relation.

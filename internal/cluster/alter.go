@@ -72,6 +72,13 @@ func (p *propagation) alterTable(ctx context.Context, tree *sql.Node, n *sql.Alt
 	if err := p.guardShells(ctx, after); err != nil {
 		return err
 	}
+	if t.table.reference {
+		var local []string
+		for _, d := range slices.Concat(before, after) {
+			local = append(local, d.dropLocalKeys(p.spread)...)
+		}
+		n.Cmds = withoutConstraints(n.Cmds, local)
+	}
 	work, err := p.alterStatements(ctx, tree, n, t, before, after)
 	if err != nil {
 		return err

@@ -95,6 +95,8 @@ var calls = map[string]call{
 	"update_distributed_table_colocation":          transactional(updateColocation),
 	"undistribute_table":                           transactional(undistributeTable),
 	"truncate_local_data_after_distributing_table": transactional(truncateLocalData),
+	"citus_add_local_table_to_metadata":            transactional(addLocalTable),
+	"remove_local_tables_from_metadata":            transactional(removeLocalTables),
 	"create_time_partitions":                       transactional(createTimePartitions),
 	"drop_old_time_partitions":                     transactional(dropOldTimePartitions),
 	"alter_old_partitions_set_access_method":       transactional(alterOldPartitions),

@@ -98,6 +98,9 @@ func (o *operation) distribute(ctx context.Context, tree []*definition, key *col
 		if err := checkForeignKeys(d, self, tables, o.names(ctx)); err != nil {
 			return err
 		}
+		if err := o.checkReferenceTables(ctx, d); err != nil {
+			return err
+		}
 		if err := o.addTable(ctx, d.OID, key.Name, colocation); err != nil {
 			return err
 		}
@@ -140,7 +143,7 @@ func (o *operation) distribute(ctx context.Context, tree []*definition, key *col
 	if err := o.guardShards(ctx, tree, key.Name, colocation); err != nil {
 		return err
 	}
-	return o.emptyShells(ctx, tree[0].OID)
+	return o.thenNote(ctx, o.emptyShells(ctx, tree[0].OID))
 }
 
 // finishing is what tables need once their rows are in: indexes, constraints, comments, triggers, rights.
@@ -187,7 +190,7 @@ func (o *operation) mustBeTopTable(ctx context.Context, oid uint32, verb string)
 	if err != nil {
 		return err
 	}
-	rows, err := o.query(ctx, fmt.Sprintf(`SELECT EXISTS (SELECT FROM trunkline.pg_dist_partition WHERE logicalrelid = %d), c.relispartition
+	rows, err := o.query(ctx, fmt.Sprintf(`SELECT EXISTS (SELECT FROM trunkline.pg_dist_partition WHERE logicalrelid = %d AND (repmodel = 't' OR colocationid <> 0)), c.relispartition
 		FROM pg_catalog.pg_class c WHERE c.oid = %d`, oid, oid))
 	if err != nil {
 		return err
@@ -430,7 +433,10 @@ func (o *operation) replicate(ctx context.Context, tree []*definition) error {
 	if err := o.copyReferenceTable(ctx, tree, groups); err != nil {
 		return err
 	}
-	return o.checkTriggerFunctions(ctx)
+	if err := o.addKeysToCopies(ctx, tree, tables, groups); err != nil {
+		return err
+	}
+	return o.thenNote(ctx, o.checkTriggerFunctions(ctx))
 }
 
 // copyReferenceTable makes copies of a reference table and its partitions, with their rows, on other nodes.
@@ -438,6 +444,13 @@ func (o *operation) copyReferenceTable(ctx context.Context, tree []*definition, 
 	groups = slices.DeleteFunc(slices.Clone(groups), func(g int32) bool { return g == catalog.CoordinatorGroup })
 	if len(groups) == 0 {
 		return nil
+	}
+	tables, err := o.tables(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range tree {
+		d.dropLocalKeys(tables)
 	}
 	g := newGenerator(tree, false)
 	var create []string

@@ -185,7 +185,14 @@ func listOf(names ...string) *sql.Node {
 // truncate carries out TRUNCATE: one statement per node over everything there, so that foreign keys between the tables are no
 // obstacle. On the coordinator the shards that it holds join the user's own list.
 func (p *propagation) truncate(ctx context.Context, tree *sql.Node, n *sql.TruncateStmt) error {
-	perNode, err := p.expand(ctx, n.Relations)
+	named := n.Relations
+	if n.Behavior == sql.DropCascade {
+		var err error
+		if named, err = p.cascaded(ctx, slices.Clone(named)); err != nil {
+			return err
+		}
+	}
+	perNode, err := p.expand(ctx, named)
 	if err != nil {
 		return err
 	}

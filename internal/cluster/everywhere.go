@@ -52,7 +52,7 @@ func (p *propagation) everywhere(ctx context.Context, tree *sql.Node) error {
 		if err := p.verbatim(ctx, text, nil); err != nil {
 			return err
 		}
-		return p.forgetDropped(ctx)
+		return p.thenNote(ctx, p.forgetDropped(ctx))
 	case *sql.NodeDropRole, *sql.NodeGrantRole, *sql.NodeAlterRoleSet, *sql.NodeAlterDefaults:
 		if err := p.own(ctx); err != nil {
 			return err
@@ -169,11 +169,14 @@ func (p *propagation) rename(ctx context.Context, tree *sql.Node, n *sql.RenameS
 	if err != nil {
 		return err
 	}
-	if err := p.own(ctx); err != nil {
-		return err
+	alone := t == nil || !t.spread
+	if n.RenameType == sql.ObjectTabConstraint && !alone {
+		if alone, err = p.isLocalKey(ctx, t, n.Subname); err != nil {
+			return err
+		}
 	}
-	if t == nil || !t.spread {
-		return nil
+	if err := p.own(ctx); err != nil || alone {
+		return err
 	}
 	t.requalify(n.Relation)
 	return p.outTree(ctx, t.table, tree)
@@ -274,11 +277,14 @@ func (p *propagation) label(ctx context.Context, tree *sql.Node, kind sql.Object
 	if err != nil {
 		return err
 	}
-	if err := p.own(ctx); err != nil {
-		return err
+	alone := t == nil || !t.spread || kind == sql.ObjectRule
+	if kind == sql.ObjectTabConstraint && !alone {
+		if alone, err = p.isLocalKey(ctx, t, names[len(names)-1]); err != nil {
+			return err
+		}
 	}
-	if t == nil || !t.spread || kind == sql.ObjectRule {
-		return nil
+	if err := p.own(ctx); err != nil || alone {
+		return err
 	}
 	*object = listOf(append([]string{schemaFor(t.table, t.schema), t.name}, names[len(relation):]...)...)
 	return p.outTree(ctx, t.table, tree)

@@ -23,7 +23,8 @@ type spread struct {
 func (o *operation) tables(ctx context.Context) (map[uint32]spread, error) {
 	rows, err := o.query(ctx, keepNodes+`; SELECT p.logicalrelid::oid::bigint, coalesce(n.nspname, ''), coalesce(c.relname, ''), p.repmodel = 't', p.colocationid,
 			coalesce(pg_catalog.substring(p.partkey, ':varattno (-?[0-9]+)')::int, 0), c.oid IS NULL
-		FROM trunkline.pg_dist_partition p LEFT JOIN pg_catalog.pg_class c ON c.oid = p.logicalrelid LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace`)
+		FROM trunkline.pg_dist_partition p LEFT JOIN pg_catalog.pg_class c ON c.oid = p.logicalrelid LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+		WHERE p.repmodel = 't' OR p.colocationid <> 0`)
 	if err != nil {
 		return nil, err
 	}

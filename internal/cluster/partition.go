@@ -36,7 +36,10 @@ func (p *propagation) createTable(ctx context.Context, n *sql.CreateStmt) error 
 		return err
 	}
 	if parent == nil {
-		return p.adoptTables(ctx)
+		if err := p.adoptTables(ctx); err != nil {
+			return err
+		}
+		return p.manage(ctx, n.Relation)
 	}
 	if existed != nil {
 		return nil

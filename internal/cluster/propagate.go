@@ -47,15 +47,15 @@ func (p *propagation) carryOut(ctx context.Context) error {
 	tree := sql.Clone(p.stmt.Tree)
 	switch n := tree.GetNode().(type) {
 	case *sql.NodeCreateTable:
-		return p.createTable(ctx, n.CreateStmt)
+		return p.thenNote(ctx, p.createTable(ctx, n.CreateStmt))
 	case *sql.NodeAlterTable:
-		return p.alterTable(ctx, tree, n.AlterTableStmt)
+		return p.thenNote(ctx, p.alterTable(ctx, tree, n.AlterTableStmt))
 	case *sql.NodeIndex:
 		return p.createIndex(ctx, n.IndexStmt)
 	case *sql.NodeCreateStats:
 		return p.createStatistics(ctx, n.CreateStatsStmt)
 	case *sql.NodeDrop:
-		return p.drop(ctx, tree, n.DropStmt)
+		return p.thenNote(ctx, p.drop(ctx, tree, n.DropStmt))
 	case *sql.NodeTruncate:
 		return p.truncate(ctx, tree, n.TruncateStmt)
 	case *sql.NodeLock:

@@ -193,7 +193,7 @@ func (o *operation) bringBack(ctx context.Context, oids []uint32, tables map[uin
 			}
 		}
 	}
-	return o.forget(ctx, all, tables)
+	return o.thenNote(ctx, o.forget(ctx, all, tables))
 }
 
 // updateColocation puts a distributed table into another colocation group without moving its rows: that of a table whose shards

@@ -27,6 +27,10 @@ func undistributeTable(o *operation, ctx context.Context, args struct {
 		return nil, err
 	}
 	if _, ok := tables[args.Table]; !ok {
+		rows, err := o.query(ctx, fmt.Sprintf("SELECT trunkline_internal.release_local_table(%d)", args.Table))
+		if err != nil || rows[0].bool(0) {
+			return void(), err
+		}
 		return nil, &sql.Error{Code: "42P16", Message: fmt.Sprintf("cannot undistribute table %q", name), Detail: "The table is not distributed."}
 	}
 	roots, err := o.foreignKeyFamily(ctx, args.Table, tables)

@@ -132,6 +132,14 @@ func checkForeignKey(d *definition, k constraint, self spread, tables map[uint32
 		target, known = self, true
 	}
 	switch {
+	case !known && self.reference:
+		if k.OnDelete == "a" || k.OnDelete == "r" {
+			if k.OnUpdate == "a" || k.OnUpdate == "r" {
+				return nil // the coordinator, which has the rows of both, checks it
+			}
+		}
+		return refuse(fmt.Sprintf("It references local table %q, whose changes would reach the copy on the coordinator only.", names(k.References)),
+			"Use NO ACTION or RESTRICT, or make the referenced table a reference table.")
 	case !known:
 		return refuse(fmt.Sprintf("It references table %q, which is a local table of the coordinator.", names(k.References)),
 			"Distribute the referenced table with co-location first, or make it a reference table with create_reference_table().")

@@ -249,6 +249,7 @@ type Settings struct {
 	SearchPath      []string            // schemas in order, "$user" resolved, pg_temp left out
 	Statistics      *catalog.Statistics // estimates of the tables' sizes; nil for none
 	Repartition     bool                // whatever can be moved by its hash is, however small
+	Managed         bool                // new tables are recorded in the metadata
 	TempTables      map[string]bool     // the session's temporary tables, which hide others of their name
 	ExplainAllTasks bool
 }

@@ -16,6 +16,9 @@ func (p *planner) statement() (*Plan, error) {
 		p.modifiers = p.modifierLiterals(tree)
 	}
 	p.noteSequences(tree)
+	if err := p.refuseUnchecked(tree); err != nil {
+		return nil, err
+	}
 	if !p.concerns(tree) {
 		return p.passThrough(tree)
 	}
@@ -155,7 +158,7 @@ func (p *planner) passThrough(tree *sql.Node) (*Plan, error) {
 		}
 		p.plan.Writes = true
 	default:
-		if ddl.Classify(tree, p.catalog, p.settings.SearchPath, p.settings.TempTables) {
+		if ddl.Classify(tree, p.catalog, p.settings.SearchPath, p.settings.TempTables) || p.settings.Managed && ddl.MakesTable(tree) {
 			return utility(UtilityDDL)
 		}
 		p.plan.Writes = true

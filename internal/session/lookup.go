@@ -320,10 +320,12 @@ func (s *session) borrowCoordinator(ctx context.Context) (*backend.Conn, func(),
 }
 
 // planKeyOf writes what planning depends on besides text and catalog.
-func planKeyOf(database string, path []string, repartition bool) string {
+func planKeyOf(database string, path []string, switches ...bool) string {
 	key := database + "\x00" + strings.Join(path, "\x01") + "\x00"
-	if repartition {
-		key += "\x01"
+	for i, on := range switches {
+		if on {
+			key += string(rune(1 + i))
+		}
 	}
 	return key
 }

@@ -30,7 +30,7 @@ var ownSettings = map[string]ownSetting{
 	"shard_count":                                {"32", inUseInt, ""},
 	"shard_replication_factor":                   {"1", noUse, "2"},
 	"enable_schema_based_sharding":               {"off", inUse, ""},
-	"use_citus_managed_tables":                   {"off", noUse, ""},
+	"use_citus_managed_tables":                   {"off", inUse, ""},
 	"enable_local_reference_table_foreign_keys":  {"on", noUse, ""},
 	"allow_unsafe_constraints":                   {"off", noUse, "on"},
 	"enable_unsafe_triggers":                     {"off", noUse, ""},

@@ -28,6 +28,7 @@ type settings struct {
 
 	planKey     []byte
 	repartition bool // citus.enable_single_hash_repartition_joins
+	managed     bool // citus.use_citus_managed_tables
 	odd         bool // settings under which texts must not be taken for what they seem: standard_conforming_strings is off
 }
 
@@ -137,6 +138,8 @@ func (t *settings) derive() {
 	}
 	repartition, _ := t.own("enable_single_hash_repartition_joins")
 	t.repartition = isOn(repartition)
+	managed, _ := t.own("use_citus_managed_tables")
+	t.managed = isOn(managed)
 	t.setPath(path)
 	t.session.tx.SetImplicitBegin(t.session.beginText(nil))
 	t.deriveLimits()
@@ -214,7 +217,7 @@ func (t *settings) setPath(value string) {
 		}
 		t.path = append(t.path, name)
 	}
-	t.planKey = []byte(planKeyOf(t.session.tx.Identity().Database, t.path, t.repartition))
+	t.planKey = []byte(planKeyOf(t.session.tx.Identity().Database, t.path, t.repartition, t.managed))
 }
 
 func (t *settings) searchPath() []string { return t.path }

@@ -149,35 +149,37 @@ const (
 
 // Subcommands of ALTER TABLE that need rules of their own when they reach shards (parsenodes.h, AlterTableType).
 const (
-	AlterAddColumn         = pg.AlterTableType_AT_AddColumn
-	AlterColumnDefault     = pg.AlterTableType_AT_ColumnDefault
-	AlterDropColumn        = pg.AlterTableType_AT_DropColumn
-	AlterColumnType        = pg.AlterTableType_AT_AlterColumnType
-	AlterAddConstraint     = pg.AlterTableType_AT_AddConstraint
-	AlterAddInherit        = pg.AlterTableType_AT_AddInherit
-	AlterDropInherit       = pg.AlterTableType_AT_DropInherit
-	AlterAddOf             = pg.AlterTableType_AT_AddOf
-	AlterDropOf            = pg.AlterTableType_AT_DropOf
-	AlterAttachPartition   = pg.AlterTableType_AT_AttachPartition
-	AlterDetachPartition   = pg.AlterTableType_AT_DetachPartition
-	AlterDetachFinalize    = pg.AlterTableType_AT_DetachPartitionFinalize
-	AlterAddIdentity       = pg.AlterTableType_AT_AddIdentity
-	AlterSetIdentity       = pg.AlterTableType_AT_SetIdentity
-	AlterDropIdentity      = pg.AlterTableType_AT_DropIdentity
-	AlterSetTableSpace     = pg.AlterTableType_AT_SetTableSpace
-	AlterSetAccessMethod   = pg.AlterTableType_AT_SetAccessMethod
-	AlterGenericOptions    = pg.AlterTableType_AT_GenericOptions
-	AlterSetLogged         = pg.AlterTableType_AT_SetLogged
-	AlterSetUnlogged       = pg.AlterTableType_AT_SetUnLogged
-	AlterDropConstraint    = pg.AlterTableType_AT_DropConstraint
-	AlterEnableTrig        = pg.AlterTableType_AT_EnableTrig
-	AlterEnableAlwaysTrig  = pg.AlterTableType_AT_EnableAlwaysTrig
-	AlterEnableReplicaTrig = pg.AlterTableType_AT_EnableReplicaTrig
-	AlterDisableTrig       = pg.AlterTableType_AT_DisableTrig
-	AlterEnableRule        = pg.AlterTableType_AT_EnableRule
-	AlterEnableAlwaysRule  = pg.AlterTableType_AT_EnableAlwaysRule
-	AlterEnableReplicaRule = pg.AlterTableType_AT_EnableReplicaRule
-	AlterDisableRule       = pg.AlterTableType_AT_DisableRule
+	AlterAddColumn          = pg.AlterTableType_AT_AddColumn
+	AlterColumnDefault      = pg.AlterTableType_AT_ColumnDefault
+	AlterDropColumn         = pg.AlterTableType_AT_DropColumn
+	AlterColumnType         = pg.AlterTableType_AT_AlterColumnType
+	AlterAddConstraint      = pg.AlterTableType_AT_AddConstraint
+	AlterAddInherit         = pg.AlterTableType_AT_AddInherit
+	AlterDropInherit        = pg.AlterTableType_AT_DropInherit
+	AlterAddOf              = pg.AlterTableType_AT_AddOf
+	AlterDropOf             = pg.AlterTableType_AT_DropOf
+	AlterAttachPartition    = pg.AlterTableType_AT_AttachPartition
+	AlterDetachPartition    = pg.AlterTableType_AT_DetachPartition
+	AlterDetachFinalize     = pg.AlterTableType_AT_DetachPartitionFinalize
+	AlterAddIdentity        = pg.AlterTableType_AT_AddIdentity
+	AlterSetIdentity        = pg.AlterTableType_AT_SetIdentity
+	AlterDropIdentity       = pg.AlterTableType_AT_DropIdentity
+	AlterSetTableSpace      = pg.AlterTableType_AT_SetTableSpace
+	AlterSetAccessMethod    = pg.AlterTableType_AT_SetAccessMethod
+	AlterGenericOptions     = pg.AlterTableType_AT_GenericOptions
+	AlterSetLogged          = pg.AlterTableType_AT_SetLogged
+	AlterSetUnlogged        = pg.AlterTableType_AT_SetUnLogged
+	AlterDropConstraint     = pg.AlterTableType_AT_DropConstraint
+	AlterValidateConstraint = pg.AlterTableType_AT_ValidateConstraint
+	AlterConstraint         = pg.AlterTableType_AT_AlterConstraint
+	AlterEnableTrig         = pg.AlterTableType_AT_EnableTrig
+	AlterEnableAlwaysTrig   = pg.AlterTableType_AT_EnableAlwaysTrig
+	AlterEnableReplicaTrig  = pg.AlterTableType_AT_EnableReplicaTrig
+	AlterDisableTrig        = pg.AlterTableType_AT_DisableTrig
+	AlterEnableRule         = pg.AlterTableType_AT_EnableRule
+	AlterEnableAlwaysRule   = pg.AlterTableType_AT_EnableAlwaysRule
+	AlterEnableReplicaRule  = pg.AlterTableType_AT_EnableReplicaRule
+	AlterDisableRule        = pg.AlterTableType_AT_DisableRule
 )
 
 // Kinds of constraints in a column or table definition (parsenodes.h, ConstrType).

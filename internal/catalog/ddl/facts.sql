@@ -67,8 +67,7 @@ SELECT p.logicalrelid AS table_name,
        trunkline_internal.table_type(p.logicalrelid) AS citus_table_type,
        coalesce(trunkline.column_to_column_name(p.logicalrelid, p.partkey), '<none>') AS distribution_column,
        p.colocationid AS colocation_id,
-       pg_catalog.pg_size_pretty(CASE WHEN p.partmethod = 'n' AND p.repmodel <> 't' AND p.colocationid = 0 THEN pg_catalog.pg_total_relation_size(p.logicalrelid)::numeric
-                                      ELSE z.total END) AS table_size,
+       pg_catalog.pg_size_pretty(z.total) AS table_size,
        coalesce(n.shards, 1) AS shard_count,
        pg_catalog.pg_get_userbyid(c.relowner) AS table_owner,
        a.amname AS access_method

@@ -100,10 +100,13 @@ BEGIN
   END LOOP;
 END $$;
 
--- Whether a schema is one of a shard group's on the coordinator.
-CREATE OR REPLACE FUNCTION trunkline_internal.is_shard_schema(schema name) RETURNS bool LANGUAGE sql STABLE STRICT SET search_path = pg_catalog, pg_temp AS
-$$ SELECT schema ~ '_[0-9]+$' AND EXISTS (SELECT FROM trunkline.shard_group g, pg_namespace b
-     WHERE substring(schema, '_([0-9]+)$') = g.shardgroupid::text AND schema = trunkline_internal.shard_schema(b.nspname::text, g.shardgroupid)) $$;
+-- The schemas of shards that are on this node, and those of shards that are coming or have gone (package move). Clients never see them.
+CREATE OR REPLACE FUNCTION trunkline_internal.shard_namespaces() RETURNS oid[] LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
+$$ SELECT array(
+     SELECT n.oid FROM (SELECT oid, nspname, substring(nspname FROM '_([0-9]{1,18})$')::bigint AS shardgroupid FROM pg_namespace OFFSET 0) n
+     JOIN trunkline.shard_group g USING (shardgroupid)
+     WHERE length(n.nspname) > 50 OR EXISTS (SELECT FROM pg_namespace p WHERE p.nspname || '_' || g.shardgroupid = n.nspname)
+     UNION ALL SELECT oid FROM pg_namespace WHERE nspname ~ '^trunkline_(coming|gone)_[0-9]+_[0-9]+_[0-9]+$') $$;
 
 CREATE OR REPLACE FUNCTION trunkline_internal.shard_group_of(table_name regclass, shard_id bigint) RETURNS bigint LANGUAGE sql STABLE STRICT AS
 $$ SELECT g.shardgroupid FROM trunkline.pg_dist_shard s

@@ -65,6 +65,13 @@ LEFT JOIN LATERAL (
 WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relnamespace <> ALL ((SELECT trunkline_internal.shard_namespaces())::oid[])
 ORDER BY a.attrelid, a.attnum
 
+-- :uncheckedKeys
+SELECT k.conrelid, k.conname, s.relname, a.attname
+FROM pg_constraint k JOIN trunkline.pg_dist_partition p ON p.logicalrelid = k.confrelid AND p.repmodel <> 't' AND p.colocationid <> 0
+JOIN pg_class s ON s.oid = k.confrelid JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
+WHERE k.contype = 'f' AND NOT EXISTS (SELECT FROM trunkline.pg_dist_partition q WHERE q.logicalrelid = k.conrelid AND (q.repmodel = 't' OR q.colocationid <> 0))
+ORDER BY 1, 2, 3
+
 -- :types
 SELECT t.oid, t.typnamespace, t.typname, format_type(t.oid, -1), t.typtype, t.typcategory, t.typbasetype, t.typelem, t.typarray,
        t.typtypmod, CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) END

@@ -32,7 +32,7 @@ JOIN pg_catalog.pg_class part ON part.oid = i.inhrelid
 LEFT JOIN pg_catalog.pg_am am ON am.oid = part.relam
 JOIN LATERAL trunkline.time_partition_range(part.oid) span ON true
 WHERE parent.relkind = 'p' AND part.relispartition
-  AND NOT trunkline_internal.is_shard_schema((SELECT n.nspname FROM pg_catalog.pg_namespace n WHERE n.oid = parent.relnamespace))
+  AND parent.relnamespace <> ALL ((SELECT trunkline_internal.shard_namespaces())::oid[])
 ORDER BY parent.oid::regclass::text, span.lower_bound;
 
 -- The partitions of width partition_interval that are missing for [from_value, to_value). Their bounds are aligned with those of

@@ -182,6 +182,9 @@ DECLARE
 BEGIN
   PERFORM trunkline_internal.check_owner(table_name);
   SELECT replicationfactor = -1 INTO STRICT reference FROM trunkline.pg_dist_colocation WHERE colocationid = colocation FOR KEY SHARE;
+  IF EXISTS (SELECT FROM trunkline.pg_dist_partition WHERE logicalrelid = table_name AND repmodel <> 't' AND colocationid = 0) THEN
+    PERFORM trunkline_internal.forget_local_table(table_name);
+  END IF;
   INSERT INTO trunkline.pg_dist_partition (logicalrelid, partmethod, partkey, colocationid, repmodel)
     VALUES (table_name, CASE WHEN column_name IS NULL THEN 'n' ELSE 'h' END,
             trunkline.column_name_to_column(table_name, column_name), colocation, CASE WHEN reference THEN 't' ELSE 's' END);
@@ -227,6 +230,88 @@ BEGIN
   END IF;
   DELETE FROM trunkline.pg_dist_colocation WHERE colocationid = colocation;
   RETURN true;
+END $$;
+
+-- Whether a table is one of the coordinator's own: neither distributed nor a reference table, nor a shard.
+CREATE OR REPLACE FUNCTION trunkline_internal.is_local_table(table_name oid) RETURNS bool LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
+$$ SELECT EXISTS (SELECT FROM pg_class c WHERE c.oid = $1 AND c.relkind IN ('r', 'p') AND c.relnamespace <> ALL ((SELECT trunkline_internal.shard_namespaces())::oid[]))
+     AND NOT EXISTS (SELECT FROM trunkline.pg_dist_partition p WHERE p.logicalrelid = $1 AND (p.repmodel = 't' OR p.colocationid <> 0)) $$;
+
+-- The local tables that foreign keys connect with reference tables, directly or by way of other local tables.
+CREATE OR REPLACE FUNCTION trunkline_internal.local_tables_by_reference_tables() RETURNS SETOF oid LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  WITH RECURSIVE key AS MATERIALIZED (
+    SELECT conrelid AS one, confrelid AS other FROM pg_constraint WHERE contype = 'f' UNION SELECT confrelid, conrelid FROM pg_constraint WHERE contype = 'f'
+  ), connected(oid) AS (
+    SELECT k.other FROM key k JOIN trunkline.pg_dist_partition p ON p.logicalrelid = k.one AND p.repmodel = 't' WHERE trunkline_internal.is_local_table(k.other)
+    UNION SELECT k.other FROM connected c JOIN key k ON k.one = c.oid WHERE trunkline_internal.is_local_table(k.other)
+  ) SELECT oid FROM connected
+$$;
+
+-- Records a local table in the metadata: one shard, which is the table itself. An automatic record goes when it is not needed any more.
+CREATE OR REPLACE FUNCTION trunkline_internal.record_local_table(table_name oid, automatic bool) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO trunkline.pg_dist_partition AS p (logicalrelid, partmethod, repmodel, autoconverted) VALUES (table_name, 'n', 's', automatic)
+    ON CONFLICT (logicalrelid) DO UPDATE SET autoconverted = false WHERE p.autoconverted AND NOT automatic;
+  IF NOT EXISTS (SELECT FROM trunkline.pg_dist_shard WHERE logicalrelid = table_name) THEN
+    WITH shard AS (
+      INSERT INTO trunkline.pg_dist_shard (logicalrelid) VALUES (table_name) RETURNING shardid
+    ) INSERT INTO trunkline.pg_dist_placement (shardid, groupid) SELECT shardid, 0 FROM shard;
+  END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION trunkline_internal.add_local_table(table_name oid) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM trunkline_internal.check_owner(table_name);
+  PERFORM trunkline_internal.record_local_table(table_name, false);
+END $$;
+
+-- Brings the records of local tables in line with the tables and foreign keys there are: recorded are those that a user wishes and those that
+-- foreign keys connect with reference tables, with their partitions. Foreign keys decide, not whoever calls it.
+CREATE OR REPLACE FUNCTION trunkline_internal.note_local_tables() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  wanted oid[];
+  changed oid;
+BEGIN
+  WITH cause AS (
+    SELECT oid FROM trunkline_internal.local_tables_by_reference_tables() oid
+    UNION SELECT p.logicalrelid FROM trunkline.pg_dist_partition p JOIN pg_class c ON c.oid = p.logicalrelid WHERE p.repmodel <> 't' AND p.colocationid = 0 AND NOT p.autoconverted
+  ) SELECT array(SELECT oid FROM cause UNION SELECT t.relid FROM cause, pg_partition_tree(cause.oid) t) INTO wanted;
+  FOR changed IN SELECT p.logicalrelid FROM trunkline.pg_dist_partition p WHERE p.repmodel <> 't' AND p.colocationid = 0 AND p.logicalrelid <> ALL (wanted) LOOP
+    PERFORM trunkline_internal.forget_local_table(changed);
+  END LOOP;
+  FOR changed IN SELECT unnest(wanted) EXCEPT SELECT logicalrelid FROM trunkline.pg_dist_partition LOOP
+    PERFORM trunkline_internal.record_local_table(changed, true);
+  END LOOP;
+END $$;
+
+-- Takes back the wish that a local table be recorded. Says whether it was.
+CREATE OR REPLACE FUNCTION trunkline_internal.release_local_table(table_name oid) RETURNS bool LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE recorded bool;
+BEGIN
+  PERFORM trunkline_internal.check_owner(table_name);
+  UPDATE trunkline.pg_dist_partition SET autoconverted = true WHERE logicalrelid IN (SELECT $1 UNION SELECT t.relid FROM pg_partition_tree($1) t) AND repmodel <> 't' AND colocationid = 0;
+  recorded := FOUND;
+  PERFORM trunkline_internal.note_local_tables();
+  RETURN recorded;
+END $$;
+
+CREATE OR REPLACE FUNCTION trunkline_internal.forget_local_table(table_name oid) RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  DELETE FROM trunkline.pg_dist_placement WHERE shardid IN (SELECT shardid FROM trunkline.pg_dist_shard WHERE logicalrelid = table_name);
+  DELETE FROM trunkline.pg_dist_shard WHERE logicalrelid = table_name;
+  DELETE FROM trunkline.pg_dist_partition WHERE logicalrelid = table_name AND repmodel <> 't' AND colocationid = 0;
+$$;
+
+-- Forgets the local tables of the caller's that nothing but the caller's wish has in the metadata.
+CREATE OR REPLACE FUNCTION trunkline_internal.remove_local_tables() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  connected oid[] := array(SELECT trunkline_internal.local_tables_by_reference_tables());
+  wished oid;
+BEGIN
+  FOR wished IN SELECT p.logicalrelid FROM trunkline.pg_dist_partition p JOIN pg_class c ON c.oid = p.logicalrelid WHERE p.repmodel <> 't' AND p.colocationid = 0
+      AND NOT EXISTS (SELECT FROM pg_partition_ancestors(p.logicalrelid) a(relid) WHERE a.relid = ANY (connected)) AND p.logicalrelid <> ALL (connected) LOOP
+    PERFORM trunkline_internal.check_owner(wished);
+    PERFORM trunkline_internal.forget_local_table(wished);
+  END LOOP;
 END $$;
 
 -- Fills a materialized view with the rows of pg_temp.trunkline_materialized, which the gateway has made by the view's own query, and drops
@@ -313,14 +398,6 @@ BEGIN
             role::trunkline.noderole, cluster, active, active, active, group_id <> 0) RETURNING nodeid INTO id;
   RETURN id;
 END $$;
-
--- The schemas of shards that are on this node, and those of shards that are coming or have gone (package move). Clients never see them.
-CREATE OR REPLACE FUNCTION trunkline_internal.shard_namespaces() RETURNS oid[] LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
-$$ SELECT array(
-     SELECT n.oid FROM (SELECT oid, nspname, substring(nspname FROM '_([0-9]{1,18})$')::bigint AS shardgroupid FROM pg_namespace OFFSET 0) n
-     JOIN trunkline.shard_group g USING (shardgroupid)
-     WHERE length(n.nspname) > 50 OR EXISTS (SELECT FROM pg_namespace p WHERE p.nspname || '_' || g.shardgroupid = n.nspname)
-     UNION ALL SELECT oid FROM pg_namespace WHERE nspname ~ '^trunkline_(coming|gone)_[0-9]+_[0-9]+_[0-9]+$') $$;
 
 -- Takes the last values that were drawn from a sequence back, a number of them that follow used: unless it has moved beyond drawn
 -- meanwhile, or others have drawn in between. Tells whether it has. Nobody can draw while it looks; who has drawn in a transaction

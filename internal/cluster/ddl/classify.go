@@ -5,19 +5,21 @@
 package ddl
 
 import (
+	"slices"
+
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/sql"
 )
 
 // Classify tells whether a utility statement must be carried out by cluster.DDL rather than by the coordinator alone: it names
-// a distributed or reference table, or makes or changes an object that other nodes have as well (a schema, type, function,
-// role, …). temp holds the session's temporary tables. Names that the snapshot does not know, such as those of indexes, count
+// a distributed or reference table, or a local one that is in the metadata, or makes or changes an object that other nodes have as well
+// (a schema, type, function, role, …). temp holds the session's temporary tables. Names that the snapshot does not know, such as those of indexes, count
 // as concerning other nodes while there is any distributed or reference table: cluster.DDL looks them up and does no harm to
 // local ones.
 func Classify(stmt *sql.Node, snap *catalog.Snapshot, searchPath []string, temp map[string]bool) bool {
 	c := scope{snap: snap, path: searchPath, temp: temp}
 	for _, r := range snap.Relations {
-		if r.Kind != catalog.Local {
+		if r.Kind != catalog.Local || r.Recorded() {
 			c.spread = true
 			break
 		}
@@ -34,7 +36,7 @@ type scope struct {
 	snap   *catalog.Snapshot
 	path   []string
 	temp   map[string]bool
-	spread bool // there are distributed or reference tables
+	spread bool // there are tables in the metadata
 	others bool // there are nodes other than the coordinator
 }
 
@@ -119,12 +121,31 @@ func (c *scope) classify(stmt *sql.Node) bool {
 	return false
 }
 
+// MakesTable tells whether a statement makes a table that is not a temporary one.
+func MakesTable(stmt *sql.Node) bool {
+	n := stmt.GetCreateStmt()
+	return n != nil && n.Relation.GetRelpersistence() != "t" && n.Relation.GetSchemaname() != "pg_temp"
+}
+
 // createTable: an ordinary new table is the coordinator's own; a partition or heir of a spread table is not.
 func (c *scope) createTable(n *sql.CreateStmt) bool {
 	if n.Relation.GetRelpersistence() == "t" || n.Relation.GetSchemaname() == "pg_temp" {
 		return false
 	}
-	return c.anyRelation(n.InhRelations) || c.tenant(n.Relation)
+	return c.anyRelation(n.InhRelations) || c.tenant(n.Relation) || slices.ContainsFunc(n.TableElts, c.referencesRecorded)
+}
+
+// referencesRecorded tells whether a column or constraint is, or has, a foreign key to a reference table or to a local table that is in the
+// metadata: which brings the new table there too.
+func (c *scope) referencesRecorded(n *sql.Node) bool {
+	if k := n.GetConstraint(); k != nil {
+		if v := k.Pktable; v != nil && !(v.Schemaname == "" && c.temp[v.Relname]) {
+			r := c.snap.Resolve(c.path, v.Schemaname, v.Relname)
+			return r != nil && (r.Kind == catalog.Reference || r.Recorded())
+		}
+		return false
+	}
+	return slices.ContainsFunc(n.GetColumnDef().GetConstraints(), c.referencesRecorded)
 }
 
 // tenant tells whether a new table may belong to a tenant's schema.
@@ -145,7 +166,7 @@ func (c *scope) alterTable(n *sql.AlterTableStmt) bool {
 	for _, cmd := range n.Cmds {
 		// A local table may take a spread one as its partition or parent, which has to be looked at (and is refused).
 		if def := cmd.GetAlterTableCmd().GetDef(); def.GetPartitionCmd() != nil && c.relation(def.GetPartitionCmd().Name) ||
-			def.GetRangeVar() != nil && c.relation(def.GetRangeVar()) {
+			def.GetRangeVar() != nil && c.relation(def.GetRangeVar()) || c.referencesRecorded(def) {
 			return true
 		}
 	}
@@ -230,13 +251,13 @@ func (c *scope) relation(v *sql.RangeVar) bool {
 	return v != nil && c.named(v.Schemaname, v.Relname)
 }
 
-// named tells whether a relation is, or for all the snapshot knows may belong to, a distributed or reference table.
+// named tells whether a relation is in the metadata, or for all the snapshot knows may belong to one that is.
 func (c *scope) named(schema, name string) bool {
 	if schema == "pg_temp" || schema == "" && c.temp[name] {
 		return false
 	}
 	if r := c.snap.Resolve(c.path, schema, name); r != nil {
-		return r.Kind != catalog.Local
+		return r.Kind != catalog.Local || r.Recorded()
 	}
 	return c.spread
 }

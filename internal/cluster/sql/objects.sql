@@ -3,7 +3,7 @@
 WITH own AS (
   SELECT n.oid, quote_ident(n.nspname) AS name FROM pg_namespace n
   WHERE n.nspname NOT LIKE 'pg\_%' AND n.nspname NOT IN ('information_schema', 'trunkline', 'trunkline_internal', 'trunkline_call', 'citus')
-    AND NOT trunkline_internal.is_shard_schema(n.nspname)
+    AND n.oid <> ALL ((SELECT trunkline_internal.shard_namespaces())::oid[])
 ), extension AS (
   SELECT classid, objid FROM pg_depend WHERE deptype = 'e'
 )

@@ -4,7 +4,7 @@ SELECT text FROM (
   SELECT 1 AS step, n.oid, format('CREATE SCHEMA IF NOT EXISTS %I', n.nspname) AS text FROM pg_namespace n
   WHERE n.nspname NOT LIKE 'pg\_%' AND n.nspname NOT IN ('information_schema', 'trunkline', 'trunkline_internal', 'trunkline_call', 'citus')
     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e')
-    AND NOT trunkline_internal.is_shard_schema(n.nspname)
+    AND n.oid <> ALL ((SELECT trunkline_internal.shard_namespaces())::oid[])
 UNION ALL
   SELECT 2 + part, n.oid, statement FROM pg_namespace n, LATERAL (
     SELECT 0 AS part, format('ALTER SCHEMA %I OWNER TO %I', n.nspname, pg_get_userbyid(n.nspowner)) AS statement
@@ -14,7 +14,7 @@ UNION ALL
       FROM aclexplode(n.nspacl) a) s
   WHERE n.nspname NOT LIKE 'pg\_%' AND n.nspname NOT IN ('information_schema', 'trunkline', 'trunkline_internal', 'trunkline_call', 'citus')
     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e')
-    AND NOT trunkline_internal.is_shard_schema(n.nspname)
+    AND n.oid <> ALL ((SELECT trunkline_internal.shard_namespaces())::oid[])
 UNION ALL
   SELECT 5, e.oid, format('CREATE EXTENSION IF NOT EXISTS %I WITH SCHEMA %I VERSION %L CASCADE', e.extname, n.nspname, e.extversion)
   FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.oid >= 16384
