@@ -12,7 +12,7 @@ import (
 )
 
 // schemaVersion is how many migrations (ddl/tables_N.sql) this gateway knows.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // bootstrapLock is the advisory lock under which gateways set up a node one at a time.
 const bootstrapLock = "pg_catalog.hashtextextended('trunkline bootstrap', 0)"
@@ -80,7 +80,7 @@ UPDATE trunkline.catalog_version SET changes = changes + (SELECT pg_catalog.sum(
 // replaceableSQL is all that can be created anew over an older version of itself.
 func replaceableSQL() string {
 	return mustRead("functions.sql") + mustRead("facts.sql") + mustRead("views.sql") + mustRead("partitions.sql") +
-		mustRead("store.sql") + mustRead("moves.sql") + mustRead("jobs.sql") + twinsSQL() + `
+		mustRead("store.sql") + mustRead("objects.sql") + mustRead("moves.sql") + mustRead("jobs.sql") + twinsSQL() + `
 GRANT SELECT ON ALL TABLES IN SCHEMA trunkline TO PUBLIC;
 REVOKE ALL ON trunkline.pg_dist_authinfo FROM PUBLIC;
 `

@@ -50,7 +50,7 @@ var surface = sync.OnceValue(func() *Names {
 	for _, file := range []struct {
 		name  string
 		class FunctionClass
-	}{{"tables_1.sql", Plain}, {"functions.sql", Plain}, {"partitions.sql", Plain}, {"views.sql", Plain}, {"facts.sql", NeedsFacts}} {
+	}{{"tables_1.sql", Plain}, {"functions.sql", Plain}, {"partitions.sql", Plain}, {"views.sql", Plain}, {"objects.sql", Plain}, {"facts.sql", NeedsFacts}} {
 		text := mustRead(file.name)
 		for _, m := range createdFunction.FindAllStringSubmatch(text, -1) {
 			canonical := m[2]

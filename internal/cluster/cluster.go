@@ -103,6 +103,7 @@ var calls = map[string]call{
 	"alter_table_set_access_method":                transactional(alterTableAccessMethod),
 	"alter_columnar_table_set":                     transactional(alterColumnar),
 	"alter_columnar_table_reset":                   transactional(alterColumnar),
+	"create_distributed_function":                  transactional(createDistributedFunction),
 	"citus_schema_distribute":                      transactional(distributeSchema),
 	"citus_schema_move":                            moveSchema,
 	"citus_schema_undistribute":                    transactional(undistributeSchema),

@@ -152,7 +152,7 @@ func (o *operation) finishing(ctx context.Context, g *generator, tree []*definit
 	if err != nil {
 		return ddl.Template{}, err
 	}
-	user, err := currentUser(ctx, conn)
+	maker, err := makerOf(ctx, conn)
 	if err != nil {
 		return ddl.Template{}, err
 	}
@@ -179,7 +179,7 @@ func (o *operation) finishing(ctx context.Context, g *generator, tree []*definit
 		statements = append(statements, made...)
 	}
 	for _, d := range tree {
-		statements = append(statements, g.rights(d, user)...)
+		statements = append(statements, g.rights(d, maker)...)
 	}
 	return ddl.Script(statements), nil
 }

@@ -17,6 +17,15 @@ import (
 // cannot exist on other nodes, nor be changed there: it is the coordinator's own, and no shard can need it.
 func (p *propagation) everywhere(ctx context.Context, tree *sql.Node) error {
 	text := p.stmt.Text
+	if names := databasesOf(tree); len(names) > 0 {
+		rows, err := p.query(ctx, "SELECT pg_catalog.current_database()")
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(names, rows[0].text(0)) {
+			return p.own(ctx) // other databases of the coordinator's server are its own
+		}
+	}
 	switch n := tree.GetNode().(type) {
 	case *sql.NodeCreateSchema:
 		if n.CreateSchemaStmt.Schemaname == "" && n.CreateSchemaStmt.Authrole == nil {
@@ -68,6 +77,27 @@ func (p *propagation) everywhere(ctx context.Context, tree *sql.Node) error {
 		}
 	}
 	return p.verbatim(ctx, text, missing)
+}
+
+// databasesOf gives the databases that a statement is about.
+func databasesOf(tree *sql.Node) []string {
+	switch n := tree.GetNode().(type) {
+	case *sql.NodeAlterDatabaseSet:
+		return []string{n.AlterDatabaseSetStmt.Dbname}
+	case *sql.NodeAlterOwner:
+		if n.AlterOwnerStmt.ObjectType == sql.ObjectDatabase {
+			return ddl.Names(n.AlterOwnerStmt.Object)
+		}
+	case *sql.NodeComment:
+		if n.CommentStmt.Objtype == sql.ObjectDatabase {
+			return ddl.Names(n.CommentStmt.Object)
+		}
+	case *sql.NodeGrant:
+		if n.GrantStmt.Objtype == sql.ObjectDatabase {
+			return sql.Strings(n.GrantStmt.Objects)
+		}
+	}
+	return nil
 }
 
 // missing are the SQLSTATEs that say that something a statement needs does not exist: undefined_object, undefined_table,
@@ -276,6 +306,9 @@ func (p *propagation) label(ctx context.Context, tree *sql.Node, kind sql.Object
 	t, err := p.resolve(ctx, schema, name)
 	if err != nil {
 		return err
+	}
+	if t != nil && t.kind == "c" {
+		return p.everywhere(ctx, tree)
 	}
 	alone := t == nil || !t.spread || kind == sql.ObjectRule
 	if kind == sql.ObjectTabConstraint && !alone {

@@ -315,12 +315,15 @@ func (g *generator) foreignKey(d *definition, k constraint) ([]string, error) {
 	return statements, nil
 }
 
-// rights gives the table to its owner and grants what it grants. currentUser is who runs the statements.
-func (g *generator) rights(d *definition, currentUser string) []string {
+// rights gives the table to its owner and grants what it grants, and nothing else that default privileges would give.
+func (g *generator) rights(d *definition, maker maker) []string {
 	var statements []string
-	if d.Owner != currentUser {
+	if maker.favoured != "" {
+		statements = append(statements, "REVOKE ALL ON TABLE "+g.table(d)+" FROM "+maker.favoured)
+	}
+	if d.Owner != maker.name {
 		for _, s := range d.Statistics {
-			if s.Owner != currentUser {
+			if s.Owner != maker.name {
 				statements = append(statements, "ALTER STATISTICS "+g.name(d, s.Schema, s.Name)+" OWNER TO "+sql.QuoteIdentifier(s.Owner))
 			}
 		}

@@ -114,11 +114,17 @@ func (o *operation) definitionsChanged(ctx context.Context) error {
 	return o.exec(ctx, "SELECT trunkline_internal.bump_catalog_version()")
 }
 
-// currentUser is the role whose rights statements have.
-func currentUser(ctx context.Context, conn *backend.Conn) (string, error) {
-	rows, err := query(ctx, conn, "SELECT current_user")
+// maker is the role that makes tables on nodes, and those that default privileges give rights on what it makes, as a list in SQL.
+type maker struct{ name, favoured string }
+
+// makerOf gives the role whose rights statements have. Default privileges are the same on all nodes.
+func makerOf(ctx context.Context, conn *backend.Conn) (maker, error) {
+	rows, err := query(ctx, conn, `SELECT current_user, coalesce((
+		SELECT pg_catalog.string_agg(DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END, ', ')
+		FROM pg_catalog.pg_default_acl d, pg_catalog.aclexplode(d.defaclacl) a
+		WHERE d.defaclobjtype = 'r' AND pg_catalog.pg_get_userbyid(d.defaclrole) = current_user AND a.grantee <> d.defaclrole), '')`)
 	if err != nil {
-		return "", err
+		return maker{}, err
 	}
-	return rows[0].text(0), nil
+	return maker{rows[0].text(0), rows[0].text(1)}, nil
 }

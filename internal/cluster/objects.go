@@ -7,7 +7,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/trunkline/trunkline/internal/backend"
@@ -20,8 +19,7 @@ var describeRoles string
 //go:embed sql/schemas.sql
 var describeSchemas string
 
-//go:embed sql/objects.sql
-var describeObjects string
+const describeObjects = `SELECT statement, array_to_json(array_remove(follow, NULL)) FROM trunkline_internal.node_objects() ORDER BY objid`
 
 // object is something that every node has besides tables: the statement that makes it, and those that give it to its owner and
 // so on. They are left out where the object is there already.
@@ -30,7 +28,7 @@ type object struct {
 	follow []string
 }
 
-// copyObjects makes the coordinator's roles, schemas, extensions, types, functions, operators and casts on a node that is about
+// copyObjects makes the coordinator's roles, schemas, extensions and whatever else all nodes have but tables on a node that is about
 // to join. What is there already stays. Objects that depend on what only the coordinator has (a function over a local table's row
 // type) cannot be made there and are left out: no shard can need them.
 func (o *operation) copyObjects(ctx context.Context, group int32) error {
@@ -44,13 +42,17 @@ func (o *operation) copyObjects(ctx context.Context, group int32) error {
 	}
 	var objects []object
 	for _, r := range rows {
-		made := object{text: r.text(1)}
-		if err := json.Unmarshal(r[2], &made.follow); err != nil {
+		made := object{text: r.text(0)}
+		if err := json.Unmarshal(r[1], &made.follow); err != nil {
 			return err
 		}
 		objects = append(objects, made)
 	}
 	schemas, err := statements(ctx, source, describeSchemas)
+	if err != nil {
+		return err
+	}
+	settings, err := o.nodeSettings(ctx, source)
 	if err != nil {
 		return err
 	}
@@ -68,9 +70,22 @@ func (o *operation) copyObjects(ctx context.Context, group int32) error {
 		if err := o.makeAll(ctx, conn, objects); err != nil {
 			return err
 		}
+		if err := o.makeAll(ctx, conn, settings); err != nil {
+			return err
+		}
 		_, err := conn.Exec(ctx, after)
 		return err
 	})
+}
+
+// nodeSettings lists the statements that must come after all objects: default privileges are for those that are still to come.
+func (o *operation) nodeSettings(ctx context.Context, source *backend.Conn) ([]object, error) {
+	texts, err := statements(ctx, source, "SELECT * FROM trunkline_internal.node_settings()")
+	settings := make([]object, len(texts))
+	for i, text := range texts {
+		settings[i].text = text
+	}
+	return settings, err
 }
 
 // copyRoles makes the roles of one server on another as they are there. Those that are so already are not touched, since all databases
@@ -153,30 +168,7 @@ func (o *operation) ensureTypes(ctx context.Context, d *definition) error {
 	if len(known) == 0 {
 		return nil
 	}
-	groups, err := o.others(ctx)
-	if err != nil {
-		return err
-	}
-	var mu sync.Mutex
-	var without []int32
-	err = o.onNodes(ctx, groups, func(ctx context.Context, group int32, conn *backend.Conn) error {
-		rows, err := query(ctx, conn, "SELECT "+strings.Join(known, " AND "))
-		if err == nil && !rows[0].bool(0) {
-			mu.Lock()
-			defer mu.Unlock()
-			without = append(without, group)
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	for _, group := range without {
-		if err := o.copyObjects(ctx, group); err != nil {
-			return err
-		}
-	}
-	return nil
+	return o.copyWhereMissing(ctx, strings.Join(known, " AND "))
 }
 
 // makeAll makes objects in the order they were made in on the coordinator, and those that failed once more for as long as that
@@ -205,13 +197,13 @@ func (o *operation) makeAll(ctx context.Context, conn *backend.Conn, objects []o
 	}
 }
 
-// try runs an object's statements under a savepoint.
+// try runs an object's statements under a savepoint, which is set by itself: of a text with a syntax error nothing is run.
 func try(ctx context.Context, conn *backend.Conn, made object) error {
 	const mark = "trunkline_object"
-	text := "SAVEPOINT " + mark + ";\n" + made.text
-	for _, follow := range made.follow {
-		text += ";\n" + follow
+	if _, err := conn.Exec(ctx, "SAVEPOINT "+mark); err != nil {
+		return err
 	}
+	text := strings.Join(append([]string{made.text}, made.follow...), ";\n")
 	_, err := conn.Exec(ctx, text+";\nRELEASE SAVEPOINT "+mark)
 	if err != nil {
 		if _, undo := conn.Exec(ctx, "ROLLBACK TO SAVEPOINT "+mark+"; RELEASE SAVEPOINT "+mark); undo != nil {

@@ -33,11 +33,11 @@ func (o *operation) shapeOf(ctx context.Context, conn *backend.Conn, colocation 
 		}
 		all = append(all, tree...)
 	}
-	user, err := currentUser(ctx, conn)
+	maker, err := makerOf(ctx, conn)
 	if err != nil {
 		return nil, err
 	}
-	s := &shapeWriter{g: newGenerator(all, true), user: user}
+	s := &shapeWriter{g: newGenerator(all, true), maker: maker}
 	shape, err := s.write(all)
 	if err != nil {
 		return nil, err
@@ -64,8 +64,8 @@ func (o *operation) shapeOf(ctx context.Context, conn *backend.Conn, colocation 
 
 // shapeWriter writes a shape's scripts.
 type shapeWriter struct {
-	g    *generator
-	user string
+	g     *generator
+	maker maker
 }
 
 func (s *shapeWriter) write(all []*definition) (*move.Shape, error) {
@@ -99,7 +99,7 @@ func (s *shapeWriter) write(all []*definition) (*move.Shape, error) {
 			return nil, err
 		}
 		late = append(late, triggers...)
-		finish = append(finish, s.g.rights(d, s.user)...)
+		finish = append(finish, s.g.rights(d, s.maker)...)
 	}
 	shape.Create, shape.Finish, shape.Late, shape.Validate = ddl.Script(create), ddl.Script(finish), ddl.Script(late), ddl.Script(validate)
 	return shape, nil

@@ -89,6 +89,14 @@ type (
 	NodeAlterOpFamily     = pg.Node_AlterOpFamilyStmt
 	NodeAlterOperator     = pg.Node_AlterOperatorStmt
 	NodeCreateLanguage    = pg.Node_CreatePlangStmt
+	NodeCreateWrapper     = pg.Node_CreateFdwStmt
+	NodeAlterWrapper      = pg.Node_AlterFdwStmt
+	NodeCreateServer      = pg.Node_CreateForeignServerStmt
+	NodeAlterServer       = pg.Node_AlterForeignServerStmt
+	NodeCreateUserMapping = pg.Node_CreateUserMappingStmt
+	NodeAlterUserMapping  = pg.Node_AlterUserMappingStmt
+	NodeDropUserMapping   = pg.Node_DropUserMappingStmt
+	NodeAlterDatabaseSet  = pg.Node_AlterDatabaseSetStmt
 	NodeCreateMethod      = pg.Node_CreateAmStmt
 	NodeAlterTSDictionary = pg.Node_AlterTsdictionaryStmt
 	NodeAlterTSConfig     = pg.Node_AlterTsconfigurationStmt
@@ -119,6 +127,9 @@ const (
 	ObjectDomConstraint = pg.ObjectType_OBJECT_DOMCONSTRAINT
 	ObjectExtension     = pg.ObjectType_OBJECT_EXTENSION
 	ObjectForeignTable  = pg.ObjectType_OBJECT_FOREIGN_TABLE
+	ObjectWrapper       = pg.ObjectType_OBJECT_FDW
+	ObjectServer        = pg.ObjectType_OBJECT_FOREIGN_SERVER
+	ObjectTransform     = pg.ObjectType_OBJECT_TRANSFORM
 	ObjectFunction      = pg.ObjectType_OBJECT_FUNCTION
 	ObjectIndex         = pg.ObjectType_OBJECT_INDEX
 	ObjectLanguage      = pg.ObjectType_OBJECT_LANGUAGE

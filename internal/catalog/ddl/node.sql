@@ -96,3 +96,10 @@ BEGIN
 EXCEPTION WHEN dependent_objects_still_exist THEN
   NULL;
 END $$;
+
+-- A setting's assignment, SET name TO value, of an entry as in pg_db_role_setting.setconfig.
+CREATE OR REPLACE FUNCTION trunkline_internal.setting_clause(entry text) RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format('SET %s TO %s', (SELECT string_agg(quote_ident(part), '.') FROM unnest(string_to_array(split_part(entry, '=', 1), '.')) part),
+    CASE WHEN split_part(entry, '=', 1) IN ('search_path', 'temp_tablespaces', 'session_preload_libraries', 'local_preload_libraries', 'shared_preload_libraries', 'unix_socket_directories')
+         THEN coalesce(nullif(substring(entry, '^[^=]*=(.*)$'), ''), quote_literal('')) ELSE quote_literal(substring(entry, '^[^=]*=(.*)$')) END)
+$$;

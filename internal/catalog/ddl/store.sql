@@ -314,6 +314,16 @@ BEGIN
   END LOOP;
 END $$;
 
+-- Records how a function of the caller's is distributed; argument is the place of its distribution argument from 0 on, NULL for none.
+CREATE OR REPLACE FUNCTION trunkline_internal.add_distributed_function(function_name oid, argument int, colocation int, force bool) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_proc WHERE oid = function_name AND pg_has_role(session_user, proowner, 'MEMBER')) THEN
+    RAISE insufficient_privilege USING MESSAGE = format('must be owner of function %s', function_name::regprocedure);
+  END IF;
+  DELETE FROM trunkline_internal.distributed_function d WHERE d.function = function_name OR NOT EXISTS (SELECT FROM pg_proc p WHERE p.oid = d.function);
+  INSERT INTO trunkline_internal.distributed_function VALUES (function_name, argument, colocation, force);
+END $$;
+
 -- Fills a materialized view with the rows of pg_temp.trunkline_materialized, which the gateway has made by the view's own query, and drops
 -- that table. For the time of the REFRESH the view's rule reads the table; nobody else ever sees it so, since this is one transaction.
 CREATE OR REPLACE FUNCTION trunkline_internal.refill(view oid, side_by_side bool) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -115,7 +115,9 @@ func (c *scope) classify(stmt *sql.Node) bool {
 		*sql.NodeAlterExtension, *sql.NodeAlterExtContents, *sql.NodeAlterCollation, *sql.NodeCreateRole, *sql.NodeAlterRole,
 		*sql.NodeAlterRoleSet, *sql.NodeDropRole, *sql.NodeDropOwned, *sql.NodeReassignOwned, *sql.NodeCreateCast,
 		*sql.NodeCreateConversion, *sql.NodeCreateTransform, *sql.NodeCreateOpClass, *sql.NodeCreateOpFamily,
-		*sql.NodeAlterOpFamily, *sql.NodeAlterOperator, *sql.NodeCreateLanguage, *sql.NodeCreateMethod, *sql.NodeAlterTSDictionary, *sql.NodeAlterTSConfig:
+		*sql.NodeAlterOpFamily, *sql.NodeAlterOperator, *sql.NodeCreateLanguage, *sql.NodeCreateMethod, *sql.NodeAlterTSDictionary, *sql.NodeAlterTSConfig,
+		*sql.NodeCreateWrapper, *sql.NodeAlterWrapper, *sql.NodeCreateServer, *sql.NodeAlterServer, *sql.NodeCreateUserMapping, *sql.NodeAlterUserMapping,
+		*sql.NodeDropUserMapping, *sql.NodeAlterDatabaseSet:
 		return true
 	}
 	return false
@@ -207,7 +209,11 @@ func (c *scope) object(kind sql.ObjectType, relation *sql.RangeVar, object *sql.
 		if relation != nil {
 			return c.relation(relation)
 		}
-		return c.named(ownerTable(object))
+		schema, name := ownerTable(object)
+		if r := c.snap.Resolve(c.path, schema, name); r != nil && r.RelKind == 'c' {
+			return true // an attribute of a type
+		}
+		return c.named(schema, name)
 	case sql.ObjectStatistics:
 		return c.spread
 	}
@@ -218,8 +224,6 @@ func (c *scope) grant(n *sql.GrantStmt) bool {
 	switch n.Objtype {
 	case sql.ObjectSequence, sql.ObjectLargeObject:
 		return false
-	case sql.ObjectDatabase: // all nodes serve the cluster in a database of the same name
-		return true
 	case sql.ObjectTable:
 		if n.Targtype == sql.GrantAllInSchema {
 			return c.spread
@@ -262,13 +266,13 @@ func (c *scope) named(schema, name string) bool {
 	return c.spread
 }
 
-// everywhere tells whether objects of a kind exist on all nodes.
+// everywhere tells whether objects of a kind exist on all nodes. All serve the cluster in a database of the same name.
 func everywhere(kind sql.ObjectType) bool {
 	switch kind {
-	case sql.ObjectAccessMethod, sql.ObjectAggregate, sql.ObjectAttribute, sql.ObjectCast, sql.ObjectCollation, sql.ObjectConversion, sql.ObjectDomain,
+	case sql.ObjectAccessMethod, sql.ObjectAggregate, sql.ObjectAttribute, sql.ObjectCast, sql.ObjectCollation, sql.ObjectConversion, sql.ObjectDatabase, sql.ObjectDomain,
 		sql.ObjectDomConstraint, sql.ObjectExtension, sql.ObjectFunction, sql.ObjectLanguage, sql.ObjectOpClass,
 		sql.ObjectOperator, sql.ObjectOpFamily, sql.ObjectProcedure, sql.ObjectRole, sql.ObjectRoutine, sql.ObjectSchema,
-		sql.ObjectTSConfig, sql.ObjectTSDictionary, sql.ObjectTSParser, sql.ObjectTSTemplate, sql.ObjectType_:
+		sql.ObjectTSConfig, sql.ObjectTSDictionary, sql.ObjectTSParser, sql.ObjectTSTemplate, sql.ObjectTransform, sql.ObjectType_, sql.ObjectServer, sql.ObjectWrapper:
 		return true
 	}
 	return false

@@ -18,10 +18,10 @@ UNION ALL
   SELECT 3, m.member, format('GRANT %I TO %I%s', pg_get_userbyid(m.roleid), pg_get_userbyid(m.member), CASE WHEN m.admin_option THEN ' WITH ADMIN OPTION' ELSE '' END)
   FROM pg_auth_members m WHERE m.member >= 16384
 UNION ALL
-  SELECT 4, s.setrole, format('ALTER ROLE %I SET %s TO %s', pg_get_userbyid(s.setrole),
-      (SELECT string_agg(quote_ident(part), '.') FROM unnest(string_to_array(split_part(c, '=', 1), '.')) part),
-      CASE WHEN split_part(c, '=', 1) IN ('search_path', 'temp_tablespaces', 'session_preload_libraries', 'local_preload_libraries')
-           THEN substring(c, '^[^=]*=(.*)$') ELSE quote_literal(substring(c, '^[^=]*=(.*)$')) END)
+  SELECT 4, s.setrole, format('ALTER ROLE %I ', pg_get_userbyid(s.setrole)) || trunkline_internal.setting_clause(c)
   FROM pg_db_role_setting s, unnest(s.setconfig) c WHERE s.setdatabase = 0 AND s.setrole <> 0
+UNION ALL
+  SELECT 5, r.oid, format('COMMENT ON ROLE %I IS %L', r.rolname, shobj_description(r.oid, 'pg_authid')) FROM pg_roles r
+  WHERE r.rolname !~ '^pg_' AND shobj_description(r.oid, 'pg_authid') IS NOT NULL
 ) made
 ORDER BY step, oid
