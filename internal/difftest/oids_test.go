@@ -3,6 +3,7 @@ package difftest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 )
 
@@ -69,5 +70,56 @@ func TestOIDsInBinaryValues(t *testing.T) {
 	}
 	if got, want := rows("SELECT * FROM spread ORDER BY k"), rows("SELECT * FROM local ORDER BY k"); !slices.EqualFunc(got, want, slices.Equal[[]string]) {
 		t.Errorf("written through parameters:\n%q against\n%q", got, want)
+	}
+}
+
+// TestDeclaredTypes gives parameters the types that users made, from which PostgreSQL chooses operators and functions.
+func TestDeclaredTypes(t *testing.T) {
+	s := NewPair(t, &shared, 2, 4).Connect(t)
+	for _, text := range []string{
+		"CREATE TYPE mood AS ENUM ('sad', 'ok')",
+		`CREATE TYPE "Odd Pair" AS (m mood, n int)`,
+		"CREATE TABLE local (k int PRIMARY KEY, m mood, p \"Odd Pair\")",
+		"CREATE TABLE spread (LIKE local INCLUDING ALL)",
+		"SELECT create_distributed_table('spread', 'k')",
+		"INSERT INTO local VALUES (1, 'sad', '(sad,1)'), (2, 'ok', '(ok,2)'), (3, NULL, NULL)",
+		"INSERT INTO spread SELECT * FROM local",
+	} {
+		if a := ask(t.Context(), s.gateway, Simple, text, nil); a.Err != nil {
+			t.Fatalf("%s: %v", text, a.Err)
+		}
+	}
+	oid := func(name string) uint32 {
+		a := ask(t.Context(), s.gateway, Simple, "SELECT '"+name+"'::regtype::oid", nil)
+		if a.Err != nil {
+			t.Fatal(a.Err)
+		}
+		n, err := strconv.ParseUint(a.Results[0].Rows[0][0], 10, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return uint32(n)
+	}
+	pair, moods := oid(`"Odd Pair"`), oid("mood[]")
+	for _, test := range []struct {
+		query string
+		typ   uint32
+		value string
+	}{
+		{"SELECT k FROM %s WHERE p = $1", pair, "(ok,2)"},
+		{"SELECT k FROM %s WHERE k = 2 AND p = $1", pair, "(ok,2)"},
+		{"SELECT k, ($1).n, to_jsonb($1)::text, '$1' FROM %s ORDER BY k", pair, "(ok,2)"},
+		{"SELECT k, u FROM %s, unnest($1) u WHERE m = u ORDER BY k", moods, "{ok,sad,ok}"},
+		{"SELECT k, ($1)[1], $1[2], pg_typeof($1)::text FROM %s WHERE k = 1", moods, "{ok,sad}"},
+		{"UPDATE %s SET m = ($1)[1], p = ROW(($1)[2], 7) WHERE k = 3 RETURNING *", moods, "{ok,sad}"},
+	} {
+		var answers [2]Answer
+		for i, table := range []string{"local", "spread"} {
+			a := &answers[i]
+			a.Results = []Result{read(s.gateway.ExecParams(t.Context(), fmt.Sprintf(test.query, table), [][]byte{[]byte(test.value)}, []uint32{test.typ}, nil, nil), &a.Err)}
+		}
+		if answers[0].Err != nil || answers[1].Err != nil || !slices.EqualFunc(answers[0].Results[0].Rows, answers[1].Results[0].Rows, slices.Equal[[]string]) {
+			t.Errorf("%s: %v, against %v of a local table", test.query, answers[1], answers[0])
+		}
 	}
 }

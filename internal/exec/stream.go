@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/trunkline/trunkline/internal/backend"
@@ -88,7 +89,11 @@ func (x *execution) appendParse(m []byte, name string, text []byte, exact bool) 
 	m = append(m, 'P', 0, 0, 0, 0)
 	m = append(m, name...)
 	m = append(m, 0)
-	m = append(m, text...)
+	if exact {
+		m = append(m, text...)
+	} else {
+		m = x.appendTyped(m, text)
+	}
 	m = append(m, 0)
 	oids := x.prepared.Params
 	m = binary.BigEndian.AppendUint16(m, uint16(len(oids)))
@@ -105,8 +110,8 @@ func (x *execution) appendParse(m []byte, name string, text []byte, exact bool) 
 // firstUserOID is PostgreSQL's FirstNormalObjectId: types below it have the same OID on every node, others need not.
 const firstUserOID = 16384
 
-// nodeType is the type that a node is told for a parameter: the coordinator's where nodes agree on it. A user's type is left to the
-// node to infer, unless the text does not use the parameter, which then may be anything.
+// nodeType is the type that a node is told for a parameter: the coordinator's where nodes agree on its OID. A user's type the text
+// names (appendTyped), unless it does not use the parameter, which then may be anything.
 func nodeType(oid uint32, number int, text []byte) uint32 {
 	if oid < firstUserOID {
 		return oid
@@ -115,6 +120,50 @@ func nodeType(oid uint32, number int, text []byte) uint32 {
 		return 25
 	}
 	return 0
+}
+
+// appendTyped appends a statement's text with a cast around each parameter of a type that users made, whose OID differs by node. Left
+// to infer the type, a node would take a composite value for an anonymous record, and find no function for a polymorphic argument.
+func (x *execution) appendTyped(m, text []byte) []byte {
+	if !slices.ContainsFunc(x.prepared.Params, func(oid uint32) bool { return oid >= firstUserOID }) {
+		return append(m, text...)
+	}
+	var scanned sql.Scanned
+	if !sql.Scan(string(text), &scanned) {
+		return append(m, text...)
+	}
+	end := 0
+	for _, p := range scanned.Parameters {
+		name := x.typeOnNodes(p.Number)
+		if name == "" {
+			continue
+		}
+		m = append(append(m, text[end:p.Start]...), '(')
+		m = append(append(m, text[p.Start:p.End]...), "::"+name+")"...)
+		end = p.End
+	}
+	return append(m, text[end:]...)
+}
+
+// typeOnNodes names a parameter's type if users made it and every node has it. The row type of a table is left out: on nodes it
+// goes by the shard's name.
+func (x *execution) typeOnNodes(number int) string {
+	oid := x.paramType(number)
+	t := x.snapshot.Types[oid]
+	if oid < firstUserOID || t == nil {
+		return ""
+	}
+	of := t
+	for of != nil && of.Category == 'A' && of.Element != 0 {
+		of = x.snapshot.Types[of.Element]
+	}
+	if of == nil {
+		return ""
+	}
+	if r := x.snapshot.Relations[catalog.Name{Schema: of.Schema, Name: of.Name}]; of.Kind == 'c' && (r == nil || r.RelKind != 'c') {
+		return ""
+	}
+	return t.SQL
 }
 
 func usesParam(text []byte, number int) bool {

@@ -24,6 +24,9 @@ type Literal struct {
 	Kind       LiteralKind
 }
 
+// Parameter is one $Number in a statement's text: text[Start:End].
+type Parameter struct{ Start, End, Number int }
+
 // Scanned is what Scan finds in a text. It is meant to be reused: Scan keeps its buffers, so scanning costs no allocation once
 // they have grown.
 type Scanned struct {
@@ -36,8 +39,9 @@ type Scanned struct {
 	// Statements counts the non-empty statements that semicolons outside parentheses separate. The body of a SQL-standard
 	// function (BEGIN ATOMIC … END) counts as several.
 	Statements int
-	// Params is the highest n of any parameter $n.
-	Params int
+	// Params is the highest n of any parameter $n, Parameters where each stands.
+	Params     int
+	Parameters []Parameter
 	// NeedsStandardStrings tells that the text means this only while standard_conforming_strings is on: a plain string
 	// constant holds a backslash, or there is a U& constant. If the setting is off, what was scanned must not be used.
 	NeedsStandardStrings bool
@@ -94,7 +98,7 @@ var scanClass, scanFold = func() (class, fold [256]byte) {
 // standard_conforming_strings on) and fills s. It gives false where the text is better left to Parse: lexical errors, UESCAPE,
 // and escapes that make no valid UTF-8. text must be in an encoding in which no byte of a multi-byte character is ASCII.
 func Scan(text string, s *Scanned) bool {
-	s.Key, s.Literals = s.Key[:0], s.Literals[:0]
+	s.Key, s.Literals, s.Parameters = s.Key[:0], s.Literals[:0], s.Parameters[:0]
 	s.Statements, s.Params, s.depth = 0, 0, 0
 	s.NeedsStandardStrings, s.separator = false, false
 	unicode := false // a U& constant or identifier was met
@@ -330,6 +334,7 @@ func (s *Scanned) dollar(text string, i int) (end int, ok bool) {
 			return 0, false
 		}
 		s.Params = max(s.Params, int(number))
+		s.Parameters = append(s.Parameters, Parameter{i, j, int(number)})
 		s.gap()
 		s.Key = append(s.Key, '$')
 		s.Key = strconv.AppendInt(s.Key, number, 10)

@@ -58,6 +58,24 @@ func TestScan(t *testing.T) {
 	}
 }
 
+func TestScanFindsParams(t *testing.T) {
+	t.Parallel()
+	text := `select $1, '$2', "$3", x$4, /* $5 */ $12::int, $$$6$$, $1`
+	var s Scanned
+	for range 2 { // the second time with the buffers of the first
+		if !Scan(text, &s) {
+			t.Fatal("refused")
+		}
+		var found []string
+		for _, p := range s.Parameters {
+			found = append(found, text[p.Start:p.End]+"="+strconv.Itoa(p.Number))
+		}
+		if got := strings.Join(found, " "); got != "$1=1 $12=12 $1=1" || s.Params != 12 {
+			t.Fatal(got, s.Params)
+		}
+	}
+}
+
 func TestScanRefuses(t *testing.T) {
 	t.Parallel()
 	var s Scanned
