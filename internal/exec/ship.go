@@ -78,7 +78,7 @@ func (x *execution) closeHomes(ctx context.Context) {
 	defer stop()
 	for _, h := range x.homes {
 		if h.conn.Err() == nil && h.conn.Idle() && h.conn.TxStatus() == 'I' {
-			h.conn.SendQuery("DROP TABLE IF EXISTS " + strings.Join(h.tables, ", "))
+			h.conn.SendQuery(unflushed + "DROP TABLE IF EXISTS " + strings.Join(h.tables, ", "))
 			h.conn.Flush()
 		}
 	}
@@ -97,21 +97,8 @@ func (x *execution) closeHomes(ctx context.Context) {
 // have been brought to a temporary table there. Inside a transaction block they are written into the statements instead: a
 // transaction that used temporary tables cannot be prepared for two-phase commit.
 func (x *execution) reader(ctx context.Context, t plan.Template, nodes ...int32) (found bool, err error) {
-	if x.env.Tx.InBlock() {
-		return false, nil
-	}
-	limit := int64(inlineLimit)
-	if slices.ContainsFunc(t, func(p plan.Piece) bool { return p.Kind == plan.PieceTable }) {
-		limit = inlineJoinLimit
-	}
-	for _, piece := range t {
-		if piece.Kind != plan.PieceIntermediate || piece.Index >= len(x.results) {
-			continue
-		}
-		im := x.results[piece.Index]
-		if im == nil || im.ship == nil && (im.Rows == nil || im.Rows.Size() <= limit || len(im.Names) == 0) {
-			continue
-		}
+	for _, index := range x.inTables(t) {
+		im := x.results[index]
 		found = true
 		var missing []int32
 		for _, node := range nodes {
@@ -122,11 +109,34 @@ func (x *execution) reader(ctx context.Context, t plan.Template, nodes ...int32)
 		if im.ship != nil || len(missing) == 0 {
 			continue
 		}
-		if err := x.copyEverywhere(ctx, im, piece.Index, missing); err != nil {
+		if err := x.copyEverywhere(ctx, im, index, missing); err != nil {
 			return false, err
 		}
 	}
 	return found, nil
+}
+
+// inTables lists the intermediate results that a template reads from temporary tables.
+func (x *execution) inTables(t plan.Template) []int {
+	if x.env.Tx.InBlock() {
+		return nil
+	}
+	limit := int64(inlineLimit)
+	if slices.ContainsFunc(t, func(p plan.Piece) bool { return p.Kind == plan.PieceTable }) {
+		limit = inlineJoinLimit
+	}
+	var found []int
+	for _, piece := range t {
+		if piece.Kind != plan.PieceIntermediate || piece.Index >= len(x.results) {
+			continue
+		}
+		im := x.results[piece.Index]
+		if im == nil || im.ship == nil && (im.Rows == nil || im.Rows.Size() <= limit || len(im.Names) == 0) {
+			continue
+		}
+		found = append(found, piece.Index)
+	}
+	return found
 }
 
 // copyEverywhere brings all rows of an intermediate result to temporary tables on some nodes.
@@ -142,7 +152,8 @@ func (x *execution) copyEverywhere(ctx context.Context, im *Intermediate, index 
 	return w.finish(ctx)
 }
 
-// repartition runs a subplan and sends each of its rows to the node where the shard group of its hash is.
+// repartition runs a subplan and sends each of its rows to the node where the shard group of its hash is, as they come: unless it reads
+// temporary tables, whose connections cannot take rows while they give some. Then the rows are kept in between.
 func (x *execution) repartition(ctx context.Context, g *plan.Gather, im *Intermediate, index int, f *form) error {
 	var nodes []int32
 	for _, group := range im.spread.Groups {
@@ -150,17 +161,29 @@ func (x *execution) repartition(ctx context.Context, g *plan.Gather, im *Interme
 			nodes = append(nodes, group.GroupID)
 		}
 	}
+	each := func(row func(raw []byte) error) error {
+		_, err := x.gather(ctx, g, f, rowFunc(row))
+		return err
+	}
+	if len(x.inTables(g.SQL)) > 0 {
+		kept := NewSpool(x.env.MaxIntermediate)
+		defer kept.Close()
+		if err := each(kept.Add); err != nil {
+			return err
+		}
+		each = kept.Each
+	}
 	w, err := x.openTables(ctx, im, index, nodes)
 	if err != nil {
 		return err
 	}
-	_, err = x.gather(ctx, g, f, rowFunc(func(raw []byte) error {
+	err = each(func(raw []byte) error {
 		im.count, im.bytes = im.count+1, im.bytes+int64(len(raw))
 		if x.env.MaxIntermediate > 0 && im.bytes > x.env.MaxIntermediate {
 			return errTooLarge
 		}
 		return w.byHash(raw)
-	}))
+	})
 	if err != nil {
 		w.abort()
 		return err
@@ -185,11 +208,18 @@ type nodeTable struct {
 // copyChunk is about how many bytes one CopyData message holds.
 const copyChunk = 64 << 10
 
+// Temporary tables are lost with their session anyway, so nobody waits for their definitions to reach the disk; and a sample of some
+// thousand rows (300 times the statistics target) tells enough of what is in them.
+const (
+	unflushed     = "SET LOCAL synchronous_commit TO off; "
+	sampleLightly = "SET LOCAL default_statistics_target TO 20; "
+)
+
 // openTables makes the tables and begins to fill them. Columns are numbered, as results may have several of one name; the table of a
 // repartitioned result has the number of the shard group in column g.
 func (x *execution) openTables(ctx context.Context, im *Intermediate, index int, nodes []int32) (*tableWriter, error) {
 	name := "trunkline_result_" + strconv.Itoa(index)
-	text := []byte("CREATE TEMPORARY TABLE " + name + " (")
+	text := []byte(unflushed + sampleLightly + "CREATE TEMPORARY TABLE " + name + " (")
 	for i := range im.Names {
 		if i > 0 {
 			text = append(text, ", "...)

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/trunkline/trunkline/internal/sql"
@@ -133,7 +134,7 @@ func (p *planner) sublinkBlocked(b *block, link *sublink, s spread, outer *align
 	if blocked != nil && p.alignedSemijoin(b, link, s, inner) {
 		return nil
 	}
-	if blocked == nil || blocked.rel != nil || blocked.link != nil || blocked.join != nil || blocked.moving != nil {
+	if blocked == nil || blocked.inside() {
 		return blocked
 	}
 	return p.firstInside(link)
@@ -244,11 +245,16 @@ func (p *planner) approach(b *block, known *classes, outer *alignment) (movement
 		return movement{}, false
 	}
 	for a := outer; a != nil; a = a.up {
-		for _, key := range a.keys {
-			for i := range r.columns {
-				if id := (columnID{r, i}); known.same(id, key) && p.hashable(b, id, p.spreadType(a.colocation)) {
-					return p.approaching(b, r, i, &Ship{Colocation: a.colocation, Index: p.plainAggregate(b), Distinct: p.onlyExistence(b)})
+		for i := range r.columns {
+			id := columnID{r, i}
+			var keys []columnID
+			for _, key := range a.keys {
+				if known.same(id, key) && p.hashable(b, id, p.spreadType(a.colocation)) {
+					keys = append(keys, key)
 				}
+			}
+			if len(keys) > 0 {
+				return p.approaching(b, r, i, &Ship{Colocation: a.colocation, Index: p.plainAggregate(b), Distinct: p.onlyExistence(b)}, keys)
 			}
 		}
 	}
@@ -265,16 +271,24 @@ func (p *planner) approachSemijoin(b *block, link *sublink, s spread) (movement,
 	}
 	out := link.block.outputs[0].col
 	c := p.classesOf(b, b.where, p.allUsing(b.from))
+	if out == nil || out.rel != r || !p.sameHash(id.typ(), out.typ()) || !p.hashable(link.block, *out, p.spreadType(s.colocation)) {
+		return movement{}, false
+	}
+	var keys []columnID
 	for key, sure := range s.keys {
-		if sure && c.same(key, id) && out != nil && out.rel == r && p.sameHash(id.typ(), out.typ()) && p.hashable(link.block, *out, p.spreadType(s.colocation)) {
-			return p.approaching(link.block, r, out.col, &Ship{Colocation: s.colocation, Distinct: true})
+		if sure && c.same(key, id) {
+			keys = append(keys, key)
 		}
 	}
-	return movement{}, false
+	if len(keys) == 0 {
+		return movement{}, false
+	}
+	return p.approaching(link.block, r, out.col, &Ship{Colocation: s.colocation, Distinct: true}, keys)
 }
 
-// approaching is the movement of a table's rows, unless they are so few that every node may as well have them.
-func (p *planner) approaching(b *block, r *rel, column int, ship *Ship) (movement, bool) {
+// approaching is the movement of a table's rows to where keys of enclosing rows are, unless they are so few that every node may as well
+// have them.
+func (p *planner) approaching(b *block, r *rel, column int, ship *Ship, keys []columnID) (movement, bool) {
 	p.chose = true
 	_, factor := p.reductions(b, r)
 	u := &unit{node: &fromNode{rel: r}, spread: spread{colocation: r.table.ColocationID}, bytes: p.relBytes(b, r) * factor}
@@ -282,7 +296,12 @@ func (p *planner) approaching(b *block, r *rel, column int, ship *Ship) (movemen
 		return movement{}, false
 	}
 	m := movement{rel: r, ship: ship, column: column}
-	m.reason = p.reason(b, u, m, u.bytes)
+	slices.SortFunc(keys, func(a, b columnID) int {
+		return cmp.Or(cmp.Compare(a.rel.alias, b.rel.alias), cmp.Compare(a.col, b.col))
+	})
+	p.narrow(&m, b, keys, u.bytes)
+	u.bytes *= m.part
+	m.reason = p.reason(b, u, m)
 	return m, true
 }
 

@@ -55,7 +55,7 @@ func benchmarkStatistics(snapshot *catalog.Snapshot, rows map[string]float64) *c
 }
 
 // benchmarkSnapshot is a catalog of the tables of a schema, distributed by statements of the forms that the benchmarks use.
-func benchmarkSnapshot(t *testing.T, schema, distribute []string) *catalog.Snapshot {
+func benchmarkSnapshot(t testing.TB, schema, distribute []string) *catalog.Snapshot {
 	t.Helper()
 	s := testSnapshot(t)
 	s.Relations = map[catalog.Name]*catalog.Relation{}
@@ -116,4 +116,23 @@ func benchmarkSnapshot(t *testing.T, schema, distribute []string) *catalog.Snaps
 		}
 	}
 	return s
+}
+
+// BenchmarkJoinOfFiveTables measures parsing and planning of a join that was not seen before.
+func BenchmarkJoinOfFiveTables(b *testing.B) {
+	snapshot := benchmarkSnapshot(b, tpch.Schema(), tpch.Distribute())
+	const text = `SELECT n_name, count(*), sum(l_quantity) FROM customer, orders, lineitem, supplier, nation WHERE c_custkey = o_custkey
+		AND l_orderkey = o_orderkey AND l_suppkey = s_suppkey AND s_nationkey = n_nationkey AND o_orderdate > '1994-01-01' GROUP BY n_name`
+	b.ReportAllocs()
+	for b.Loop() {
+		statements, err := sql.Parse(text)
+		if err != nil {
+			b.Fatal(err)
+		}
+		var scanned sql.Scanned
+		sql.Scan(text, &scanned)
+		if _, err := Make(statements[0], scanned.Literals, snapshot, Settings{SearchPath: []string{"public"}}); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

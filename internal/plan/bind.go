@@ -34,7 +34,8 @@ type rel struct {
 	lateral  bool              // it refers to its neighbours
 	node     *sql.Node         // the FROM item itself
 	whole    bool              // all of its columns are needed (a star, a whole-row reference, a natural join)
-	used     map[int]bool      // the columns that any expression names
+	used     map[int]int       // how often expressions name each column
+	settled  map[int]int       // how many of these times in conditions that need not be checked again once the item has been run first
 	system   map[string]bool   // the system columns that any expression names
 	owner    *block            // whose FROM clause it stands in
 	wholeRow bool              // an expression uses a whole row of it as one value
@@ -51,6 +52,7 @@ type columnID struct {
 type fromNode struct {
 	rel         *rel // leaf, or nil
 	join        *sql.JoinExpr
+	item        *sql.Node // that holds join
 	left, right *fromNode
 	quals       []*sql.Node   // the conjuncts of ON
 	using       [][2]columnID // columns made equal by USING or NATURAL
@@ -308,7 +310,7 @@ func (b *block) owns(r *rel) bool {
 }
 
 func (p *planner) leaf(b *block, r *rel) *fromNode {
-	r.used, r.system, r.owner = map[int]bool{}, map[string]bool{}, b
+	r.used, r.settled, r.system, r.owner = map[int]int{}, map[int]int{}, map[string]bool{}, b
 	b.rels = append(b.rels, r)
 	return &fromNode{rel: r}
 }
@@ -403,7 +405,7 @@ func (p *planner) bindJoin(b *block, item *sql.Node) (*fromNode, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &fromNode{join: j, left: left, right: right, quals: conjuncts(j.Quals)}
+	n := &fromNode{join: j, item: item, left: left, right: right, quals: conjuncts(j.Quals)}
 	leftRels, rightRels := b.rels[first:middle], b.rels[middle:]
 	names := sql.Strings(j.UsingClause)
 	if j.IsNatural {
@@ -422,7 +424,8 @@ func (p *planner) bindJoin(b *block, item *sql.Node) (*fromNode, error) {
 			continue
 		}
 		n.using = append(n.using, [2]columnID{l, r})
-		l.rel.used[l.col], r.rel.used[r.col] = true, true
+		l.rel.used[l.col]++
+		r.rel.used[r.col]++
 		switch {
 		case j.Jointype == sql.JoinFull:
 			b.fullMerged[name] = true

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/sql"
@@ -28,8 +29,11 @@ type Ship struct {
 // movement is what the planner decided to move, and how.
 type movement struct {
 	rel    *rel
+	fold   *fold // in place of rel: column is one of its columns
 	ship   *Ship
-	column int // of rel, that ship goes by
+	column int             // of rel, that ship goes by
+	keys   *sql.SelectStmt // run before, it gives the only values that the column can have; nil for any
+	part   float64         // what keys leaves of the rows
 	reason string
 }
 
@@ -129,37 +133,84 @@ func (p *planner) chooseInner(c *conflict) (movement, bool) {
 			}
 		}
 	}
+	joined := p.foldingOf(b, roots, known)
+	folds := map[int]*fold{}
+	for i, u := range units {
+		if u.cluster == i {
+			folds[i] = joined.of(units, i)
+		}
+	}
 	best, bestCost := -1, 0.0
 	for i, anchor := range units {
 		if anchor.cluster != i || len(tied) > 0 && !tied[i] {
 			continue
 		}
 		cost := 0.0
-		for _, u := range units {
-			if u.cluster != anchor.cluster {
-				_, price := p.price(b, u, units, anchor.cluster, known)
-				cost += price
+		for j, u := range units {
+			price := 0.0
+			switch {
+			case u.cluster == anchor.cluster || folds[u.cluster] != nil && u.cluster != j:
+			case folds[u.cluster] != nil:
+				_, price = p.priceFold(b, folds[j], u, units, i, known)
+			default:
+				_, price = p.price(b, u, units, i, known)
 			}
+			cost += price
 		}
 		if best < 0 || cost < bestCost {
 			best, bestCost = i, cost
 		}
 	}
 	var moving *unit
+	least := 0.0
 	for _, u := range units {
-		if u.cluster != best && (moving == nil || u.bytes < moving.bytes) {
-			moving = u
+		bytes := u.bytes
+		if f := folds[u.cluster]; f != nil {
+			bytes = f.bytes
+		}
+		if u.cluster != best && (moving == nil || bytes < least) {
+			moving, least = u, bytes
 		}
 	}
 	if best < 0 || moving == nil {
 		return movement{}, false
 	}
-	m, price := p.price(b, moving, units, best, known)
-	m.reason = p.reason(b, moving, m, price)
+	if f := folds[moving.cluster]; f != nil {
+		m, _ := p.priceFold(b, f, moving, units, best, known)
+		var names []string
+		for _, r := range f.rels {
+			names = append(names, r.alias)
+		}
+		m.reason = p.movementText("joined "+strings.Join(names, ", "), f.rows, f.bytes, p.nodes(moving.spread.colocation), m)
+		return m, true
+	}
+	m, _ := p.price(b, moving, units, best, known)
+	m.reason = p.reason(b, moving, m)
 	if m.rel == nil {
 		m.rel = p.pick(moving.node)
 	}
 	return m, true
+}
+
+// priceFold is price for the joined rows of a cluster.
+func (p *planner) priceFold(b *block, f *fold, u *unit, units []*unit, cluster int, known *classes) (movement, float64) {
+	broadcast := p.broadcastCost(f.bytes, u.spread.colocation)
+	if f.bytes+repartitionCost >= broadcast {
+		return movement{fold: f}, broadcast
+	}
+	for _, anchor := range units {
+		if anchor.cluster != cluster {
+			continue
+		}
+		for i, id := range f.columns {
+			for k := range anchor.spread.keys {
+				if known.same(id, k) && p.hashable(b, id, p.spreadType(anchor.spread.colocation)) {
+					return movement{fold: f, ship: &Ship{Colocation: anchor.spread.colocation}, column: i}, f.bytes + repartitionCost
+				}
+			}
+		}
+	}
+	return movement{fold: f}, broadcast
 }
 
 // price finds the cheaper way to bring a unit's rows to those of a cluster, and its cost in bytes.
@@ -301,7 +352,7 @@ func (p *planner) chooseOuter(c *conflict) movement {
 	if best.rel != nil && c.left.contains(best.rel) {
 		moving = l
 	}
-	best.reason = p.reason(b, moving, best, bestCost)
+	best.reason = p.reason(b, moving, best)
 	return best
 }
 

@@ -151,10 +151,10 @@ func (b *block) use(ref *sql.ColumnRef) {
 		id.rel.system[names[len(names)-1]] = true
 	}
 	if id.col >= 0 {
-		id.rel.used[id.col] = true
+		id.rel.used[id.col]++
 		if level == 0 {
 			for _, twin := range b.merged[names[len(names)-1]] {
-				twin.rel.used[twin.col] = true
+				twin.rel.used[twin.col]++
 			}
 		}
 	}

@@ -24,6 +24,11 @@ type blocker struct {
 	moving *movement // or this one's
 }
 
+// inside tells whether it is known which part is to be run first or moved, rather than the whole query that is blocked.
+func (b *blocker) inside() bool {
+	return b.rel != nil || b.link != nil || b.join != nil || b.moving != nil
+}
+
 // classes are sets of columns (and constants) known to be equal.
 type classes struct {
 	parent map[columnID]columnID
@@ -49,11 +54,17 @@ func (c *classes) join(a, b columnID) {
 	if ra == rb {
 		return
 	}
-	c.parent[ra] = rb
+	c.parent[ra], c.parent[rb] = rb, rb
 	c.values[rb] = append(c.values[rb], c.values[ra]...)
 }
 
 func (c *classes) same(a, b columnID) bool { return c.root(a) == c.root(b) }
+
+// alone tells whether nothing is known to equal a column.
+func (c *classes) alone(id columnID) bool {
+	_, joined := c.parent[id]
+	return !joined
+}
 
 func (c *classes) members(of columnID) []columnID {
 	root := c.root(of)
@@ -362,7 +373,10 @@ func (p *planner) relSpread(b *block, r *rel, outer *alignment) spread {
 		return spread{blocked: &blocker{reason: "the order of a subquery's rows", rel: r}}
 	}
 	s, outKeys := p.blockSpread(r.block, nil)
-	if s.blocked != nil {
+	switch {
+	case s.blocked != nil && s.blocked.inside():
+		return s
+	case s.blocked != nil:
 		return spread{blocked: &blocker{reason: s.blocked.reason, rel: r}}
 	}
 	s.keys = map[columnID]bool{}

@@ -59,7 +59,7 @@ func (p *planner) relRows(b *block, r *rel) float64 {
 func (p *planner) relBytes(b *block, r *rel) float64 {
 	width := float64(rowOverhead)
 	for i := range r.columns {
-		if r.whole || r.used[i] {
+		if r.needs(i) {
 			width += p.columnWidth(columnID{r, i})
 		}
 	}
@@ -133,7 +133,7 @@ func (p *planner) selectivity(b *block, q *sql.Node) float64 {
 		return selectUnknown
 	}
 	if q.GetSubLink() != nil {
-		return selectSubquery
+		return p.subquerySelectivity(b, q)
 	}
 	x := q.GetAExpr()
 	if x == nil || len(x.Name) == 0 {
@@ -172,6 +172,19 @@ func (p *planner) selectivity(b *block, q *sql.Node) float64 {
 		}
 	}
 	return selectUnknown
+}
+
+// subquerySelectivity estimates which part of the rows meets a condition that is a subquery's answer.
+func (p *planner) subquerySelectivity(b *block, q *sql.Node) float64 {
+	for _, link := range b.sublinks {
+		if link.wrapper != q || link.node.SubLinkType != sql.SublinkAny || len(link.node.OperName) > 0 && sql.Strings(link.node.OperName)[0] != "=" {
+			continue
+		}
+		if id, ok := b.column(link.test); ok {
+			return min(selectSubquery, p.blockRows(link.block)/p.distinctValues(id))
+		}
+	}
+	return selectSubquery
 }
 
 // blockRows estimates the rows of a query.
@@ -248,13 +261,28 @@ func (p *planner) joinConditions(b *block) []*sql.Node {
 	return all
 }
 
+// distinctLeft estimates how many different values a column has in the rows of a block: no more than what it is joined with.
+func (p *planner) distinctLeft(b *block, id columnID) float64 {
+	least := p.distinctValues(id)
+	if !b.owns(id.rel) {
+		return least
+	}
+	for _, other := range p.classesOf(b, p.filtering(b, id.rel), nil).members(id) {
+		if b.owns(other.rel) {
+			_, factor := p.reductions(b, other.rel)
+			least = min(least, p.distinctValues(other), p.relRows(b, other.rel)*factor)
+		}
+	}
+	return least
+}
+
 // estimate notes what is estimated of a query's rows with its intermediate result.
 func (p *planner) estimate(b *block, result *intermediate) {
 	result.rows = p.blockRows(b)
 	for _, o := range b.outputs {
 		distinct, width := result.rows, float64(unknownWidth)
 		if o.col != nil {
-			distinct, width = min(distinct, p.distinctValues(*o.col)), p.columnWidth(*o.col)
+			distinct, width = min(distinct, p.distinctLeft(b, *o.col)), p.columnWidth(*o.col)
 		}
 		result.distinct = append(result.distinct, max(distinct, 1))
 		result.bytes += result.rows * width

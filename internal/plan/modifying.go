@@ -12,9 +12,9 @@ func errModifyingWith(name, why string) error {
 }
 
 // modifyingWith tells whether a query has a WITH query that changes data.
-func modifyingWith(sel *sql.SelectStmt) bool {
+func modifyingWith(tree proto.Message) bool {
 	found := false
-	sql.Walk(sel, func(m proto.Message) bool {
+	sql.Walk(tree, func(m proto.Message) bool {
 		if n, ok := m.(*sql.Node); ok && n.GetCommonTableExpr() != nil {
 			found = found || n.GetCommonTableExpr().Ctequery.GetSelectStmt() == nil
 		}

@@ -13,7 +13,10 @@ func (p *planner) move(c *conflict, reason string) error {
 	if m.reason != "" {
 		reason += "; " + m.reason
 	}
-	if m.ship == nil {
+	switch {
+	case m.fold != nil:
+		return p.runFold(c.block, m, reason)
+	case m.ship == nil:
 		return p.runRelFirst(m.rel, reason)
 	}
 	return p.repartitionRel(c.block, m, reason)
@@ -21,8 +24,17 @@ func (p *planner) move(c *conflict, reason string) error {
 
 // repartitionRel runs a table's rows first and sends each to the place of its hash.
 func (p *planner) repartitionRel(b *block, m movement, reason string) error {
+	m.rel.used[m.column]++
 	query := p.tableQuery(b, m.rel)
-	m.rel.used[m.column] = true
+	p.settle(m.rel)
+	if m.keys != nil {
+		index, err := p.subplan(m.keys, "the keys that rows to be moved may have")
+		if err != nil {
+			return err
+		}
+		among := sql.Select([]*sql.Node{sql.Target("", sql.Star(""))}, []*sql.Node{readIntermediate(index, nil)}, nil)
+		query.WhereClause = sql.And(append(conjuncts(query.WhereClause), sql.In(sql.Column(m.rel.alias, m.rel.columns[m.column]), among))...)
+	}
 	column := -1
 	for i, target := range query.TargetList {
 		if target.GetResTarget().GetName() == m.rel.columns[m.column] {
@@ -33,23 +45,32 @@ func (p *planner) repartitionRel(b *block, m movement, reason string) error {
 	if err != nil {
 		return err
 	}
-	g := &p.plan.Subplans[index]
-	if column >= 0 && !g.Coordinator && g.Hidden == 0 && g.Limit == nil && g.Offset == nil {
-		hash, err := p.catalog.HashExpression(p.hashKey(m.ship.Colocation), "rows."+sql.QuoteIdentifier(p.intermediates[index].columns[column]))
-		if err != nil {
-			return err
-		}
-		head := "SELECT "
-		if m.ship.Distinct && p.comparable(p.intermediates[index]) {
-			head = "SELECT DISTINCT "
-		}
-		g.SQL = append(append(Template{{Text: head + "rows.*, " + hash + " FROM ("}}, g.SQL...), Piece{Text: ") rows"})
-		g.Hidden = 1
-		g.Ship = &Ship{Column: column, Colocation: m.ship.Colocation, Index: m.ship.Index}
-		p.intermediates[index].ship = g.Ship
-		p.plan.Rung = max(p.plan.Rung, RungRepartition)
+	if err := p.hashed(index, column, m.ship); err != nil {
+		return err
 	}
 	m.rel.node.Node = readIntermediate(index, &sql.Alias{Aliasname: m.rel.alias}).Node
+	return nil
+}
+
+// hashed makes a subplan's rows go each to the place of the hash of a column, if they come from shards as they are.
+func (p *planner) hashed(index, column int, ship *Ship) error {
+	g := &p.plan.Subplans[index]
+	if column < 0 || g.Coordinator || g.Hidden > 0 || g.Limit != nil || g.Offset != nil {
+		return nil
+	}
+	hash, err := p.catalog.HashExpression(p.hashKey(ship.Colocation), "rows."+sql.QuoteIdentifier(p.intermediates[index].columns[column]))
+	if err != nil {
+		return err
+	}
+	head := "SELECT "
+	if ship.Distinct && p.comparable(p.intermediates[index]) {
+		head = "SELECT DISTINCT "
+	}
+	g.SQL = append(append(Template{{Text: head + "rows.*, " + hash + " FROM ("}}, g.SQL...), Piece{Text: ") rows"})
+	g.Hidden = 1
+	g.Ship = &Ship{Column: column, Colocation: ship.Colocation, Index: ship.Index}
+	p.intermediates[index].ship = g.Ship
+	p.plan.Rung = max(p.plan.Rung, RungRepartition)
 	return nil
 }
 
@@ -80,7 +101,7 @@ func (p *planner) broadcastInstead(index int) {
 }
 
 // reason says what a movement was chosen for.
-func (p *planner) reason(b *block, u *unit, m movement, cost float64) string {
+func (p *planner) reason(b *block, u *unit, m movement) string {
 	var names []string
 	rows := 0.0
 	var visit func(n *fromNode)
@@ -95,16 +116,29 @@ func (p *planner) reason(b *block, u *unit, m movement, cost float64) string {
 		rows += p.relRows(b, n.rel) * factor
 	}
 	visit(u.node)
-	nodes := p.nodes(u.spread.colocation)
-	size := fmt.Sprintf("of %s: about %s rows, %s", strings.Join(names, ", "), approximately(rows), bytesText(u.bytes))
+	if m.keys != nil {
+		rows *= m.part
+	}
+	return p.movementText(strings.Join(names, ", "), rows, u.bytes, p.nodes(u.spread.colocation), m)
+}
+
+// movementText says what moves and how.
+func (p *planner) movementText(what string, rows, bytes, nodes float64, m movement) string {
+	size := fmt.Sprintf("of %s: about %s rows, %s", what, approximately(rows), bytesText(bytes))
 	if m.ship == nil {
 		return fmt.Sprintf("broadcast %s to each of %.0f nodes", size, nodes)
 	}
-	by := m.rel.columns[m.column]
+	by := ""
+	if m.fold != nil {
+		id := m.fold.columns[m.column]
+		by = id.rel.columns[id.col]
+	} else {
+		by = m.rel.columns[m.column]
+	}
 	if m.ship.Colocation < 0 {
 		by += ", as the other side will be"
 	}
-	return fmt.Sprintf("repartition %s by %s; broadcast would move %s", size, by, bytesText(u.bytes*nodes))
+	return fmt.Sprintf("repartition %s by %s; broadcast would move %s", size, by, bytesText(bytes*nodes))
 }
 
 // approximately writes a number that is only estimated with two digits that count.

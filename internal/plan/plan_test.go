@@ -56,7 +56,7 @@ func planText(snapshot *catalog.Snapshot, text string, settings Settings) string
 
 // testSnapshot is a catalog with the tables that the golden plans speak of: d and e are co-located, x is not, r is a reference
 // table, l is local, s has a serial column, view_d reads d.
-func testSnapshot(t *testing.T) *catalog.Snapshot {
+func testSnapshot(t testing.TB) *catalog.Snapshot {
 	t.Helper()
 	s := &catalog.Snapshot{Relations: map[catalog.Name]*catalog.Relation{}, Types: map[uint32]*catalog.Type{}, ByOID: map[uint32]*catalog.Relation{},
 		Functions: map[string][]*catalog.Function{}, Colocations: map[int32]*catalog.Colocation{}, Operators: map[string]bool{}}
@@ -105,7 +105,7 @@ func testSnapshot(t *testing.T) *catalog.Snapshot {
 	return s
 }
 
-func lines(t *testing.T, path string) [][]string {
+func lines(t testing.TB, path string) [][]string {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {

@@ -19,6 +19,7 @@ type planner struct {
 	intermediates []intermediate                // parallel to plan.Subplans
 	sequences     []string                      // named by PieceSequence slots on their way through the deparser
 	ownFilters    map[*rel][]*sql.Node          // the conditions that concern a FROM item alone
+	settling      map[*rel][]settledCondition   // those of them that its rows need not meet again once it has been run first
 	owners        map[*rel]*block               // the block of each FROM item
 	estimated     []uint32                      // the tables whose size was asked for
 	changing      *sql.Node                     // the FROM item whose rows the statement changes: it stays where it is

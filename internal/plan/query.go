@@ -144,14 +144,14 @@ func (p *planner) subplan(sel *sql.SelectStmt, reason string) (int, error) {
 		result.types = append(result.types, o.typ)
 		result.collations = append(result.collations, p.collation(b, o))
 	}
-	filters, owners := p.ownFilters, p.owners
+	filters, owners, settling := p.ownFilters, p.owners, p.settling
 	p.countFilters(b)
 	p.estimate(b, &result)
 	g, err := p.query(sel, false)
 	if err != nil {
 		return 0, err
 	}
-	p.ownFilters, p.owners = filters, owners
+	p.ownFilters, p.owners, p.settling = filters, owners, settling
 	g.Reason = reason
 	if !b.complex {
 		g.Columns = result.columns
@@ -237,7 +237,9 @@ func (p *planner) runRelFirst(r *rel, reason string) error {
 		whole := sql.Select([]*sql.Node{sql.Target("", sql.Star(""))}, []*sql.Node{sql.Clone(r.node)}, nil)
 		return p.replaceRel(r, whole, reason)
 	}
-	return p.replaceRel(r, p.tableQuery(p.blockOf(r), r), reason)
+	query := p.tableQuery(p.blockOf(r), r)
+	p.settle(r)
+	return p.replaceRel(r, query, reason)
 }
 
 // replaceRel runs a query first and reads its rows in place of a FROM item of the same columns.
@@ -257,7 +259,7 @@ func (p *planner) tableQuery(b *block, r *rel) *sql.SelectStmt {
 	item := sql.Clone(r.node)
 	var targets []*sql.Node
 	for i, name := range r.columns {
-		if r.whole || r.used[i] {
+		if r.needs(i) {
 			targets = append(targets, sql.Target(name, sql.Column(r.alias, name)))
 		}
 	}
@@ -308,6 +310,7 @@ func (p *planner) runAllFirst(b *block) error {
 			switch {
 			case r.kind == relDistributed:
 				r.whole = r.whole || b.complex
+				clear(r.settled) // the conditions stay where they are
 				count++
 				if err := p.replaceRel(r, p.tableQuery(nil, r), "rows for the coordinator"); err != nil {
 					return err
@@ -351,7 +354,7 @@ func (b *block) isWith(other *block) bool {
 // countFilters finds the conditions that concern one FROM item alone: they go along when it is run first. For the side of an outer
 // join that may be missing those are the join's conditions, for any other the block's WHERE conditions.
 func (p *planner) countFilters(b *block) {
-	p.ownFilters, p.owners = map[*rel][]*sql.Node{}, map[*rel]*block{}
+	p.ownFilters, p.owners, p.settling = map[*rel][]*sql.Node{}, map[*rel]*block{}, map[*rel][]settledCondition{}
 	var visit func(b *block)
 	visit = func(b *block) {
 		if b == nil {
@@ -365,7 +368,7 @@ func (p *planner) countFilters(b *block) {
 		}
 		for _, q := range b.where {
 			if r := p.onlyRel(b, q); r != nil && !nullable[r] {
-				p.addFilter(r, q)
+				p.addFilter(b, r, q, b.sel.WhereClause)
 			} else if r == nil {
 				p.alternativeFilters(b, q, nullable)
 			}
@@ -386,8 +389,10 @@ func (p *planner) countFilters(b *block) {
 	visit(b)
 }
 
-func (p *planner) addFilter(r *rel, q *sql.Node) {
+// addFilter notes a condition on r alone, a conjunct of a clause of b.
+func (p *planner) addFilter(b *block, r *rel, q, clause *sql.Node) {
 	p.ownFilters[r] = append(p.ownFilters[r], q)
+	p.noteSettled(b, r, q, clause)
 }
 
 // alternativeFilters finds what an OR of conditions on several FROM items says of each alone: if every alternative has conditions on
@@ -435,7 +440,7 @@ func (p *planner) treeFilters(b *block, n *fromNode, missing bool, nullable map[
 		}
 		inLeft := n.left.contains(r)
 		if kind == sql.JoinInner && !missing && !nullable[r] || kind == sql.JoinLeft && !inLeft && n.right.rel == r || kind == sql.JoinRight && inLeft && n.left.rel == r {
-			p.addFilter(r, q)
+			p.addFilter(b, r, q, n.join.Quals)
 		}
 	}
 }

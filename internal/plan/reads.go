@@ -42,7 +42,9 @@ func (p *planner) prepareTree(tree *sql.Node) (reads, error) {
 	if p.replicatedWith(tree) {
 		kind = readsShards
 	}
-	p.whole = sql.Clone(tree)
+	if modifyingWith(tree) {
+		p.whole = sql.Clone(tree)
+	}
 	return kind, nil
 }
 

@@ -11,25 +11,26 @@ import (
 //
 //	SELECT … FROM x, r WHERE x.v = r.id AND r.name = 'a'    -- of x only: x.v IN (SELECT r.id FROM r WHERE r.name = 'a')
 func (p *planner) reductions(b *block, r *rel) (conditions []*sql.Node, factor float64) {
-	return p.reduce(b, r, []*rel{r})
+	return p.reduce(b, r, []*rel{r}, 1)
 }
 
 // maxReductions bounds how many semi-joins are added for one table, and how deep they nest.
 const maxReductions = 3
 
-func (p *planner) reduce(b *block, r *rel, path []*rel) (conditions []*sql.Node, factor float64) {
+// reduce is reductions but for those by some FROM items, at a depth of nesting.
+func (p *planner) reduce(b *block, r *rel, but []*rel, depth int) (conditions []*sql.Node, factor float64) {
 	factor = 1
-	if len(path) > maxReductions {
+	if depth > maxReductions {
 		return nil, factor
 	}
 	known := p.classesOf(b, p.filtering(b, r), nil)
 	for i, name := range r.columns {
 		id := columnID{r, i}
 		for _, other := range b.equals(known, id) {
-			if slices.Contains(path, other.rel) || len(conditions) >= maxReductions {
+			if slices.Contains(but, other.rel) || len(conditions) >= maxReductions {
 				continue
 			}
-			from, part := p.reducer(b, id, other, path)
+			from, part := p.reducer(b, id, other, but, depth)
 			if from == nil {
 				continue
 			}
@@ -42,11 +43,14 @@ func (p *planner) reduce(b *block, r *rel, path []*rel) (conditions []*sql.Node,
 
 // equals lists the columns of a block and of those that enclose it which are known to equal a column, always in the same order.
 func (b *block) equals(known *classes, id columnID) []columnID {
+	if known.alone(id) {
+		return nil
+	}
 	var found []columnID
 	for at := b; at != nil; at = at.parent {
 		for _, r := range at.rels {
 			for i := range r.columns {
-				if other := (columnID{r, i}); other != id && known.same(id, other) {
+				if other := (columnID{r, i}); other != id && !known.alone(other) && known.same(id, other) {
 					found = append(found, other)
 				}
 			}
@@ -56,7 +60,7 @@ func (b *block) equals(known *classes, id columnID) []columnID {
 }
 
 // reducer makes the query over other's FROM item whose rows a column must be among, nil if that would not leave rows out.
-func (p *planner) reducer(b *block, id, other columnID, path []*rel) (query *sql.SelectStmt, factor float64) {
+func (p *planner) reducer(b *block, id, other columnID, but []*rel, depth int) (query *sql.SelectStmt, factor float64) {
 	s := other.rel
 	owner := b.ownerOf(s)
 	if owner == nil || owner != b && (p.nested || p.stmt.Tree.GetSelectStmt() == nil) {
@@ -94,7 +98,7 @@ func (p *planner) reducer(b *block, id, other columnID, path []*rel) (query *sql
 	for _, c := range conditions {
 		factor *= p.selectivity(owner, c)
 	}
-	nested, part := p.reduce(owner, s, append(slices.Clone(path), s))
+	nested, part := p.reduce(owner, s, append(slices.Clone(but), s), depth+1)
 	conditions, factor = append(conditions, nested...), factor*part
 	if len(conditions) == 0 {
 		return nil, 1

@@ -204,7 +204,7 @@ func (p *planner) changeShards(table *catalog.Relation, relation *sql.RangeVar) 
 			}
 		}
 		p.why("pushdown", blocked.reason)
-		if blocked.rel == nil && blocked.link == nil && blocked.join == nil && blocked.moving == nil {
+		if !blocked.inside() {
 			return p.changeByRow(table, q, blocked.reason)
 		}
 		if err := p.runFirst(b, blocked); err != nil {

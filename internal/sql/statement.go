@@ -5,7 +5,6 @@ import (
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 	pgparser "github.com/pganalyze/pg_query_go/v6/parser"
-	"google.golang.org/protobuf/proto"
 )
 
 // Statement is one SQL statement: its own text and its syntax tree. Locations in the tree are byte offsets into Text.
@@ -52,11 +51,6 @@ func syntaxError(err error) error {
 		return errTooDeep
 	}
 	return &Error{Code: "42601", Message: err.Error()}
-}
-
-// Clone makes a deep copy of a tree, to be changed freely.
-func Clone[T proto.Message](tree T) T {
-	return proto.Clone(tree).(T)
 }
 
 // QuoteIdentifier writes name as a SQL identifier, in double quotes unless it plainly needs none.

@@ -287,6 +287,11 @@ func Null() *Node {
 	return &Node{Node: &pg.Node_AConst{AConst: &AConst{Isnull: true, Location: -1}}}
 }
 
+// Boolean makes the constant true or false.
+func Boolean(b bool) *Node {
+	return &Node{Node: &pg.Node_AConst{AConst: &AConst{Val: &pg.A_Const_Boolval{Boolval: &pg.Boolean{Boolval: b}}, Location: -1}}}
+}
+
 // OnConflictReplace makes ON CONFLICT (key) DO UPDATE SET column = EXCLUDED.column for all columns.
 func OnConflictReplace(key, columns []string) *OnConflictClause {
 	infer := &pg.InferClause{Location: -1}

@@ -113,3 +113,26 @@ BEGIN;
 UPDATE r SET id = id + 6 WHERE name > 'n3' RETURNING id, (SELECT count(*) FROM a WHERE a.w = r.id), (SELECT min(x.id) FROM x WHERE x.a = r.id);
 UPDATE r SET name = 'n' || id WHERE id > 8 RETURNING id, (SELECT count(*) FROM a JOIN b ON a.id = b.v WHERE a.t = r.name);
 ROLLBACK;
+
+-- only the keys that are asked for move: found first, few or many of them, in a block too
+
+SELECT a.id FROM a WHERE a.v = 3 AND NOT EXISTS (SELECT * FROM b WHERE b.v = a.id) ORDER BY 1;
+SELECT a.id, a.w < (SELECT sum(b.id) FROM b WHERE b.v = a.id) FROM a WHERE a.t = 'n2' AND a.id < 30 ORDER BY 1;
+SELECT a.id FROM a WHERE a.w > (SELECT count(*) FROM b WHERE b.v = a.id) AND a.id IN (SELECT id FROM b WHERE d > '2026-01-05') ORDER BY 1;
+SELECT a.id FROM a WHERE a.w > 3 AND a.id IN (SELECT v FROM b) ORDER BY 1;
+SELECT a.id FROM a LEFT JOIN r ON r.id = a.v WHERE r.id IS NULL AND a.w = 5 AND EXISTS (SELECT * FROM x WHERE x.a = a.id) ORDER BY 1;
+SELECT r.id, a.id FROM r LEFT JOIN a ON a.v = r.id AND a.w = 5 AND EXISTS (SELECT * FROM x WHERE x.a = a.id) ORDER BY 1, 2;
+SELECT r.id, a.id FROM r LEFT JOIN a ON a.v = r.id AND EXISTS (SELECT * FROM x WHERE x.a = a.id) WHERE a.w IS NULL ORDER BY 1, 2;
+SELECT count(*) FROM words WHERE id % 3 > 0 AND NOT EXISTS (SELECT * FROM b WHERE b.v = words.id);
+SELECT count(*) FROM words AS o WHERE id % 3 > 0 AND filler > (SELECT max(i.w) FROM words AS i WHERE length(i.filler) + i.id = o.id + 100 AND i.id % 2 = 0);
+SELECT count(*) FROM words AS o WHERE id % 3 > 0 AND EXISTS (SELECT * FROM x WHERE x.a = o.id AND x.v > 1);
+CREATE TABLE logs (id bigint PRIMARY KEY, word bigint, size int);
+-- @gateway
+SELECT create_distributed_table('logs', 'id', colocate_with => 'none', shard_count => 5);
+INSERT INTO logs SELECT g, g % 1700, g % 13 FROM generate_series(1, 5000) AS g;
+SELECT count(*), sum(id) FROM words WHERE id % 2 > 0 AND NOT EXISTS (SELECT * FROM logs WHERE logs.word = words.id AND size > 9);
+SELECT count(*), sum(id) FROM words WHERE id % 2 > 0 AND id > (SELECT sum(size) FROM logs WHERE logs.word = words.id);
+BEGIN;
+SELECT count(*), sum(id) FROM words WHERE id % 2 > 0 AND id > (SELECT sum(size) FROM logs WHERE logs.word = words.id);
+ROLLBACK;
+WITH RECURSIVE q(c, n) AS (SELECT a.v, 0 FROM a WHERE a.id < 3 UNION SELECT b.v, n + 1 FROM q JOIN b ON b.id = q.c WHERE n < 2) SELECT a.id FROM a WHERE a.w > 3 AND a.t <> 'n1' ORDER BY 1;
