@@ -185,7 +185,10 @@ func (x *explanation) gatherPlan(ctx context.Context, s *section, g *plan.Gather
 
 // explained gives the shard groups on which a statement runs: of one for any parameters, one stands for whichever it will be.
 func (x *explanation) explained(ctx context.Context, g *plan.Gather) ([]catalog.ShardGroup, error) {
-	if c := x.colocation(g.Pruning.Colocation); x.options.Generic && !g.Pruning.All && c != nil && len(c.Groups) > 0 {
+	if c := x.colocation(g.Pruning.Colocation); x.options.Generic && c != nil && len(c.Groups) > 0 {
+		if g.Pruning.All {
+			return c.Groups, nil
+		}
 		return c.Groups[:1], nil
 	}
 	return x.prune(ctx, &g.Pruning)

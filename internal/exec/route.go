@@ -22,7 +22,7 @@ func (x *execution) prune(ctx context.Context, p *plan.Pruning) ([]catalog.Shard
 		return nil, sql.Errorf("XX000", "colocation group %d does not exist", p.Colocation)
 	}
 	if p.All {
-		return c.Groups, nil
+		return x.pruneRange(ctx, p, c)
 	}
 	if p.Any {
 		return x.anyGroup(c), nil

@@ -421,6 +421,11 @@ func (p *planner) pruning(b *block, s spread) Pruning {
 		if values, ok := p.keyValues(q, isKey); ok && (result.All || len(values) < len(result.Keys)) {
 			result.All, result.Keys = false, values
 		}
+		low, high := p.bounds(q, isKey)
+		result.Low, result.High = append(result.Low, low...), append(result.High, high...)
+	}
+	if !result.All || len(result.Low) == 0 || len(result.High) == 0 {
+		result.Low, result.High = nil, nil
 	}
 	return result
 }

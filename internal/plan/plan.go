@@ -179,6 +179,7 @@ type Pruning struct {
 	All        bool    // no condition: every shard group
 	Any        bool    // any one shard group will do (no distributed table's rows can match, or none is read)
 	Keys       []Value // otherwise: the shard groups of these values of the distribution column
+	Low, High  []Bound // with All: only values of the distribution column, an integer, between all of these count, if they are few
 }
 
 // NoKey stands for the column of the distribution value where the target has none, and one shard.

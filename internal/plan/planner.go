@@ -101,6 +101,9 @@ func (g *Gather) templates() []Template {
 	for _, v := range g.Pruning.Keys {
 		all = append(all, v.template())
 	}
+	for _, b := range append(slices.Clip(g.Pruning.Low), g.Pruning.High...) {
+		all = append(all, b.Value.template())
+	}
 	for _, v := range []*Value{g.Limit, g.Offset} {
 		if v != nil {
 			all = append(all, v.template())

@@ -79,6 +79,24 @@ func (p *Plan) operator() string {
 	return fmt.Sprintf("%T", p.Root)
 }
 
+// valueRange says which values of the distribution column count, where few may.
+func (p *Plan) valueRange(pruning *Pruning) string {
+	var ends []string
+	for i, bounds := range [][]Bound{pruning.Low, pruning.High} {
+		for _, b := range bounds {
+			operator := []string{">=", "<="}[i]
+			if b.Open {
+				operator = operator[:1]
+			}
+			ends = append(ends, operator+" "+p.value(b.Value))
+		}
+	}
+	if len(ends) == 0 {
+		return ""
+	}
+	return " of values " + strings.Join(ends, ", ")
+}
+
 func (p *Plan) gather(g *Gather) string {
 	if g.Coordinator {
 		return "coordinator: " + p.Text(g.SQL)
@@ -86,7 +104,7 @@ func (p *Plan) gather(g *Gather) string {
 	var b strings.Builder
 	switch {
 	case g.Pruning.All:
-		b.WriteString("all shards")
+		b.WriteString("all shards" + p.valueRange(&g.Pruning))
 	case g.Pruning.Any:
 		b.WriteString("any shard")
 	default:
