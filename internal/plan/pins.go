@@ -5,7 +5,7 @@ import "github.com/trunkline/trunkline/internal/sql"
 // pinned finds the one value of the distribution column to which a whole query is tied, so that one shard group can answer it.
 // Every distributed table at every level must be tied to the same value.
 func (p *planner) pinned(b *block) (Value, int32, bool) {
-	f := &pinFinder{p: p}
+	f := &pinFinder{p: p, tried: map[*block]trial{}}
 	f.block(b, nil)
 	if f.failed || len(f.values) == 0 {
 		return Value{}, 0, false
@@ -24,15 +24,33 @@ func sameValue(a, b Value) bool {
 
 type pinFinder struct {
 	p           *planner
+	tried       map[*block]trial // shared by all finders of a query
 	values      []Value
 	colocations []int32
 	failed      bool
+}
+
+// trial is what came of looking at a block by itself, when so many columns of enclosing blocks were tied. That only grows while a query
+// is looked at, so as many are the same ones. Without this, each level of nesting would double the work.
+type trial struct {
+	known   int
+	finder  *pinFinder
+	outputs map[int]Value
 }
 
 // pins are the columns known to have one value.
 type pins struct {
 	values map[columnID]Value
 	up     *pins
+}
+
+// count is the number of columns that are tied.
+func (s *pins) count() int {
+	n := 0
+	for ; s != nil; s = s.up {
+		n += len(s.values)
+	}
+	return n
 }
 
 func (s *pins) of(id columnID) (Value, bool) {
@@ -98,14 +116,25 @@ func (f *pinFinder) block(b *block, up *pins) (outputs map[int]Value) {
 
 // inside tells whether a block ties all of its tables by itself, and if so notes their values.
 func (f *pinFinder) inside(b *block, up *pins) bool {
-	try := &pinFinder{p: f.p}
-	try.block(b, up)
+	try, _ := f.try(b, up)
 	if try.failed {
 		return false
 	}
 	f.values = append(f.values, try.values...)
 	f.colocations = append(f.colocations, try.colocations...)
 	return true
+}
+
+// try looks at a block by itself, unless that was done and cannot come out otherwise now.
+func (f *pinFinder) try(b *block, up *pins) (finder *pinFinder, outputs map[int]Value) {
+	known := up.count()
+	if t, ok := f.tried[b]; ok && (t.known == known || !t.finder.failed) {
+		return t.finder, t.outputs
+	}
+	t := trial{known: known, finder: &pinFinder{p: f.p, tried: f.tried}}
+	t.outputs = t.finder.block(b, up)
+	f.tried[b] = t
+	return t.finder, t.outputs
 }
 
 // tiesOutput ties a subquery whose rows matter only where an output column, its distribution column, has a value.
@@ -184,8 +213,8 @@ func (f *pinFinder) spreadPins(b *block, up *pins) *pins {
 	}
 	for _, r := range b.rels {
 		if r.kind == relSubquery && f.p.blockHashed(r.block) {
-			try := &pinFinder{p: f.p}
-			for col, v := range try.block(r.block, own) {
+			try, outputs := f.try(r.block, own)
+			for col, v := range outputs {
 				if !try.failed {
 					own.values[columnID{r, col}] = v
 				}
