@@ -134,7 +134,7 @@ func mayAlter(d *definition, table spread, cmd *sql.AlterTableCmd) error {
 		}
 	case sql.AlterAddInherit, sql.AlterDropInherit, sql.AlterAddOf, sql.AlterDropOf:
 		return sql.Unsupported("inheritance and typed tables are not supported for distributed and reference tables",
-			fmt.Sprintf("Table %q is one.", d.Name), "")
+			fmt.Sprintf("Table %q is one.", d.Name), "Use a partitioned table, or undistribute the table first.")
 	}
 	return nil
 }

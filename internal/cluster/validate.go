@@ -53,9 +53,9 @@ func mayDistribute(d *definition, reference bool) error {
 	}
 	switch {
 	case d.Inherits || d.Inherited:
-		return refuse("It takes part in table inheritance.", "")
+		return refuse("It takes part in table inheritance.", "Use a partitioned table.")
 	case d.OfType:
-		return refuse("It is a typed table.", "")
+		return refuse("It is a typed table.", "Make it one of its own with ALTER TABLE … NOT OF.")
 	case reference && len(d.Triggers) > 0:
 		return refuse(fmt.Sprintf("It has the trigger %q.", d.Triggers[0].Name), "Drop the trigger, and do its work in the application or in constraints.")
 	case len(d.Rules) > 0:

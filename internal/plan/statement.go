@@ -149,6 +149,9 @@ func (p *planner) passThrough(tree *sql.Node) (*Plan, error) {
 		}
 	case tree.GetListenStmt() != nil, tree.GetUnlistenStmt() != nil, tree.GetLoadStmt() != nil:
 		p.plan.Sticky = true
+	case tree.GetCreatedbStmt() != nil:
+		return nil, sql.Unsupported("CREATE DATABASE is not supported", "A gateway serves one database, which all nodes have.",
+			"Create the database on every server, and start a gateway for it.")
 	case tree.GetRefreshMatViewStmt() != nil:
 		if reads, err := p.refreshesFromShards(tree.GetRefreshMatViewStmt()); reads || err != nil {
 			if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/trunkline/trunkline/internal/localpg"
+	"github.com/trunkline/trunkline/internal/pgtest"
 )
 
 // TestExportSnapshot takes one session's snapshot of all nodes over into another session.
@@ -84,7 +85,10 @@ func TestCursorErrors(t *testing.T) {
 func TestDropDatabase(t *testing.T) {
 	g := start(t)
 	c := g.connect()
-	g.exec(c, "CREATE DATABASE passing", pgx.QueryExecModeSimpleProtocol)
+	g.fails(c, "CREATE DATABASE passing", "0A000")
+	if err := pgtest.Exec(t.Context(), shared.Cluster(t, 2).Coordinator.DSN("postgres"), "CREATE DATABASE passing"); err != nil {
+		t.Fatal(err)
+	}
 	use := func(name string) {
 		t.Helper()
 		config := c.Config().Copy()

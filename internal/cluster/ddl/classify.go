@@ -55,6 +55,9 @@ func (c *scope) classify(stmt *sql.Node) bool {
 	case *sql.NodeLock:
 		return c.anyRelation(n.LockStmt.Relations)
 	case *sql.NodeRename:
+		if n.RenameStmt.RenameType == sql.ObjectDatabase {
+			return false // never the one that all nodes have, which is open
+		}
 		return c.object(n.RenameStmt.RenameType, n.RenameStmt.Relation, n.RenameStmt.Object)
 	case *sql.NodeAlterObjectSchema:
 		return c.snap.Tenants[n.AlterObjectSchemaStmt.Newschema] || c.object(n.AlterObjectSchemaStmt.ObjectType, n.AlterObjectSchemaStmt.Relation, n.AlterObjectSchemaStmt.Object)

@@ -55,6 +55,8 @@ func TestClassify(t *testing.T) {
 		"CREATE TYPE pg_temp.ty AS (a int)":                        false,
 		"CREATE FUNCTION pg_temp.f() RETURNS int RETURN 1":         false,
 		"CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'select'": true,
+		"ALTER DATABASE a RENAME TO b":                             false,
+		"ALTER DATABASE a SET work_mem = '1MB'":                    true,
 		"CREATE EXTENSION hstore":                                  true,
 		"CREATE ACCESS METHOD m TYPE TABLE HANDLER h":              true,
 		"VACUUM":                                true,

@@ -219,7 +219,10 @@ ALTER ROLE defs_group RENAME TO defs_crowd;
 DROP OWNED BY defs_reader, defs_crowd;
 DROP ROLE defs_crowd, defs_reader;
 DROP ROLE defs_reader;
+-- @refused
 CREATE DATABASE definitions_other TEMPLATE nothing;
+ALTER DATABASE definitions_other SET work_mem = '1MB';
+DROP DATABASE definitions_other;
 
 -- rules, inheritance, publications, security labels, foreign servers
 CREATE TABLE heir () INHERITS (l);
