@@ -7,6 +7,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/exec"
@@ -242,9 +243,17 @@ func (s *session) fresh(ctx context.Context, p *prepared) error {
 	}
 	if p.named && old.prepared != nil && p.entry != nil && p.entry.prepared != nil && !exec.SameTypes(old.prepared.Fields, p.entry.prepared.Fields) {
 		p.entry = old // so that it goes on failing until the client prepares it anew
-		return sql.Errorf("0A000", "cached plan must not change result type")
+		return resultChanged()
 	}
 	return nil
+}
+
+// resultChanged is PostgreSQL's error, with the routine that raises it: by that JDBC's driver and ActiveRecord know that they may prepare
+// the statement anew.
+func resultChanged() error {
+	return &pgconn.PgError{
+		Severity: "ERROR", Code: "0A000", Message: "cached plan must not change result type", File: "plancache.c", Routine: "RevalidateCachedQuery",
+	}
 }
 
 func (s *session) statement(name string) (*prepared, error) {
