@@ -2,6 +2,7 @@ package sql
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -26,19 +27,50 @@ func Deparse(tree *Node) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	written := make([]string, len(operands))
 	for i, operand := range operands {
 		inner, err := Deparse(SelectNode(Select([]*Node{Target("", operand)}, nil, nil)))
 		if err != nil {
 			return "", err
 		}
-		slot := `"` + operandName(i) + `"`
-		if strings.Count(text, slot) != 1 {
-			return "", Errorf("XX000", "could not write an expression as text")
-		}
-		text = strings.Replace(text, slot, "("+strings.TrimPrefix(inner, "SELECT ")+")", 1)
+		written[i] = "(" + strings.TrimPrefix(inner, "SELECT ") + ")"
 	}
-	return text, nil
+	return putIn(text, written)
 }
+
+// putIn puts each operand in place of its name, which the text must have once. It goes over the text once, however many there are.
+func putIn(text string, operands []string) (string, error) {
+	head, tail, _ := strings.Cut(operandName(0), "0")
+	head, tail = `"`+head, tail+`"`
+	var b strings.Builder
+	missing := len(operands)
+	for {
+		before, after, found := strings.Cut(text, head)
+		b.WriteString(before)
+		if !found {
+			break
+		}
+		number, rest, _ := strings.Cut(after, tail)
+		i, err := strconv.Atoi(number)
+		if err != nil || i >= len(operands) { // a name of the statement's own
+			b.WriteString(head)
+			text = after
+			continue
+		}
+		if operands[i] == "" {
+			return "", errOperands
+		}
+		b.WriteString(operands[i])
+		operands[i], text = "", rest
+		missing--
+	}
+	if missing > 0 {
+		return "", errOperands
+	}
+	return b.String(), nil
+}
+
+var errOperands = &Error{Code: "XX000", Message: "could not write an expression as text"}
 
 func deparse(tree *Node) (string, error) {
 	whole := true

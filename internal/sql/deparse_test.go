@@ -183,3 +183,23 @@ EXPLAIN (ANALYZE, FORMAT json) SELECT 1
 COPY (SELECT a FROM t) TO STDOUT WITH (FORMAT csv, HEADER, DELIMITER ';')
 COPY t (a, b) FROM STDIN WITH (FORMAT text, NULL 'x') WHERE (a OR b) IS NULL
 `
+
+func TestOperandsGoWhereTheirNamesAre(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text     string
+		operands []string
+		want     string // "" for an error
+	}{
+		{`a = "{{operand 1}}" AND "{{operand 0}}" = b`, []string{"(x)", "(y)"}, `a = (y) AND (x) = b`},
+		{`a`, nil, `a`},
+		{`"{{operand x}}" = "{{operand 0}}" + "{{operand 7}}"`, []string{"(x)"}, `"{{operand x}}" = (x) + "{{operand 7}}"`},
+		{`"{{operand 0}}" = "{{operand 0}}"`, []string{"(x)"}, ""},
+		{`"{{operand 0}}"`, []string{"(x)", "(y)"}, ""},
+	} {
+		got, err := putIn(c.text, c.operands)
+		if got != c.want || (err != nil) != (c.want == "") {
+			t.Errorf("%s: %q, %v", c.text, got, err)
+		}
+	}
+}
