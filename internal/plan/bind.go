@@ -378,8 +378,8 @@ func (p *planner) bindRangeVar(b *block, item *sql.Node) (*rel, error) {
 // resolve finds the relation that a name in the statement means. Temporary tables come first, as in PostgreSQL; the names of
 // schema trunkline come last.
 func (p *planner) resolve(v *sql.RangeVar) *catalog.Relation {
-	if v.Schemaname == "" && p.settings.TempTables[v.Relname] {
-		return nil
+	if v.Schemaname == catalog.TemporarySchema || v.Schemaname == "" && p.settings.TempTables[v.Relname] {
+		return p.settings.TempViews[v.Relname]
 	}
 	return p.catalog.Resolve(p.settings.SearchPath, v.Schemaname, v.Relname)
 }

@@ -251,7 +251,8 @@ type Settings struct {
 	Statistics      *catalog.Statistics // estimates of the tables' sizes; nil for none
 	Repartition     bool                // whatever can be moved by its hash is, however small
 	Managed         bool                // new tables are recorded in the metadata
-	TempTables      map[string]bool     // the session's temporary tables, which hide others of their name
+	TempTables      map[string]bool     // the session's temporary tables and views, which hide others of their name
+	TempViews       map[string]*catalog.Relation
 	ExplainAllTasks bool
 }
 

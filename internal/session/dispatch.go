@@ -177,7 +177,10 @@ func (s *session) utility(ctx context.Context, e *entry, bind *exec.Bind, out ex
 }
 
 func (s *session) planSettings() plan.Settings {
-	return plan.Settings{SearchPath: s.settings.searchPath(), Repartition: s.settings.repartition, Managed: s.settings.managed, TempTables: s.catalog.temps, Statistics: s.server.statistics.current.Load()}
+	return plan.Settings{
+		SearchPath: s.settings.searchPath(), Repartition: s.settings.repartition, Managed: s.settings.managed,
+		TempTables: s.catalog.temps, TempViews: s.catalog.tempViews, Statistics: s.server.statistics.current.Load(),
+	}
 }
 
 // define runs a data definition statement that other nodes need as well.

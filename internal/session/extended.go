@@ -23,6 +23,7 @@ type prepared struct {
 	declared []uint32
 	named    bool
 	planKey  string // what planning depended on besides text and catalog
+	temps    int    // catalogView.tempsLost when it was planned
 
 	source     string // the client's text if rewrite has changed it, which happens anew before each use
 	definition string // the PREPARE that made it, if one did
@@ -209,7 +210,7 @@ func (s *session) plan(ctx context.Context, p *prepared) error {
 	if scanned {
 		p.literals = append([]sql.Literal(nil), s.scanned.Literals...)
 	}
-	p.planKey = string(s.settings.planKey)
+	p.planKey, p.temps = string(s.settings.planKey), s.catalog.tempsLost
 	return nil
 }
 
@@ -231,7 +232,7 @@ func (s *session) fresh(ctx context.Context, p *prepared) error {
 	s.env.Snapshot = snapshot
 	if p.source != "" {
 		p.text = p.source
-	} else if p.entry.fingerprint == snapshot.Fingerprint && p.planKey == unsafeString(s.settings.planKey) && !s.catalog.tempsStale && !s.outgrown(p.entry) {
+	} else if p.entry.fingerprint == snapshot.Fingerprint && p.planKey == unsafeString(s.settings.planKey) && !s.catalog.tempsStale && p.temps == s.catalog.tempsLost && !s.outgrown(p.entry) {
 		return nil
 	}
 	if p.entry.kind == kindTransaction || p.entry.kind == kindSet {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"reflect"
 	"strings"
 	"unicode/utf8"
 
@@ -23,7 +24,9 @@ type catalogView struct {
 	own     *catalog.Snapshot
 
 	temps      map[string]bool // the session's temporary tables that its search_path finds
+	tempViews  map[string]*catalog.Relation
 	tempsStale bool
+	tempsLost  int // counts the times that one was found to be gone or to be another: what was planned with it is planned anew
 }
 
 // emptySnapshot serves sessions in other databases, where nothing is distributed.
@@ -92,8 +95,9 @@ func (s *session) temporary(ctx context.Context) (map[string]bool, error) {
 	if !v.tempsStale {
 		return v.temps, nil
 	}
+	defer v.noteLost(v.temps, v.tempViews)
 	if s.tx.Pinned() == nil {
-		v.temps, v.tempsStale = nil, false
+		v.temps, v.tempViews, v.tempsStale = nil, nil, false
 		return nil, nil
 	}
 	conn, release, err := s.tx.Borrow(ctx, catalog.CoordinatorGroup)
@@ -101,19 +105,43 @@ func (s *session) temporary(ctx context.Context) (map[string]bool, error) {
 		return nil, err
 	}
 	defer release()
-	results, err := conn.Exec(ctx, "SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema() AND pg_catalog.pg_table_is_visible(oid)")
+	results, err := conn.Exec(ctx, "SELECT relname, relkind = 'v', pg_catalog.pg_table_is_visible(oid) FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema()")
 	if err != nil {
 		return nil, err
 	}
-	v.temps = nil
+	v.temps, v.tempViews = nil, nil
+	hasViews := false
 	for _, row := range results[0].Rows {
+		hasViews = hasViews || string(row[1]) == "t"
+		if string(row[2]) != "t" {
+			continue
+		}
 		if v.temps == nil {
 			v.temps = map[string]bool{}
 		}
 		v.temps[string(row[0])] = true
 	}
+	if hasViews {
+		if v.tempViews, err = catalog.TemporaryViews(ctx, conn); err != nil {
+			return nil, err
+		}
+	}
 	v.tempsStale = false
 	return v.temps, nil
+}
+
+// noteLost compares the temporary tables and views that there were with those that there are now.
+func (v *catalogView) noteLost(temps map[string]bool, views map[string]*catalog.Relation) {
+	lost := false
+	for name := range temps {
+		lost = lost || !v.temps[name]
+	}
+	for name, view := range views {
+		lost = lost || !reflect.DeepEqual(view, v.tempViews[name])
+	}
+	if lost {
+		v.tempsLost++
+	}
 }
 
 // find gives the plan of one statement, from the cache or newly made. The literals of text are in s.scanned where scanned is true.
@@ -129,7 +157,7 @@ func (s *session) find(ctx context.Context, text string, scanned bool, declared 
 		return nil, err
 	}
 	s.env.Snapshot = snapshot
-	cacheable := scanned && len(s.catalog.temps) == 0 && !s.settings.odd && !s.catalog.foreign
+	cacheable := scanned && len(s.catalog.temps)+len(s.catalog.tempViews) == 0 && !s.settings.odd && !s.catalog.foreign
 	if cacheable {
 		s.key = append(s.key[:0], s.settings.planKey...)
 		for _, oid := range declared {

@@ -272,7 +272,7 @@ func (s *session) discard(ctx context.Context, e *entry) (string, error) {
 	s.closeCursors()
 	clear(s.statements)
 	s.tx.Unpin()
-	s.catalog.temps, s.catalog.tempsStale = nil, false
+	s.catalog.temps, s.catalog.tempViews, s.catalog.tempsStale = nil, nil, false
 	s.settings.change(s.settings.initial)
 	return "DISCARD ALL", s.reportAll(ctx)
 }

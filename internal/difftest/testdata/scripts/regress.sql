@@ -209,3 +209,32 @@ SELECT a, json_agg(x ORDER BY k), (SELECT json_agg(y ORDER BY y.k) FROM (SELECT 
 WITH w AS (SELECT a, count(*) AS c FROM o GROUP BY a) SELECT json_agg(w ORDER BY a), (SELECT json_agg(w ORDER BY a) FROM w WHERE a < 2) FROM w;
 SELECT a, to_jsonb(array_agg(x ORDER BY x.k)) FROM (SELECT k, a FROM o WHERE k < 20) AS x GROUP BY a;
 SELECT o.k, x FROM o LEFT JOIN (SELECT k, ROW(v, k) AS r FROM p) AS x ON x.k = o.k WHERE o.k < 7 ORDER BY x.r, o.k;
+
+-- temporary views over distributed tables
+CREATE TEMPORARY VIEW fleeting AS SELECT a, count(*) AS n FROM o GROUP BY a;
+SELECT * FROM fleeting;
+SELECT a FROM pg_temp.fleeting WHERE n > 8;
+-- @ordered
+SELECT o.k, fleeting.n FROM fleeting JOIN o USING (a) WHERE o.k < 5 ORDER BY k;
+PREPARE of_view AS SELECT * FROM fleeting WHERE a < $1;
+EXECUTE of_view(2);
+CREATE OR REPLACE TEMPORARY VIEW fleeting AS SELECT a, count(*) FILTER (WHERE b = 1) AS n FROM o GROUP BY a;
+EXECUTE of_view(2);
+DEALLOCATE of_view;
+BEGIN;
+DROP VIEW fleeting;
+CREATE TEMPORARY VIEW fleeting AS SELECT max(k) FROM o;
+SELECT * FROM fleeting;
+ROLLBACK;
+SELECT sum(n) FROM fleeting;
+CREATE TEMPORARY TABLE chosen (k int);
+INSERT INTO chosen VALUES (1), (4), (9);
+CREATE VIEW with_temporary AS SELECT o.*, (SELECT count(*) FROM chosen) AS c FROM o WHERE k IN (SELECT k FROM chosen);
+SELECT * FROM with_temporary;
+SELECT x.a FROM with_temporary AS x (key, a) JOIN fleeting USING (a);
+COPY (SELECT * FROM with_temporary ORDER BY k) TO STDOUT;
+CREATE TEMPORARY VIEW writable AS SELECT k, a FROM o WHERE k < 10;
+UPDATE writable SET a = a + 1 WHERE k = 3 RETURNING *;
+UPDATE o SET a = a - 1 WHERE k = 3;
+DISCARD TEMPORARY;
+SELECT * FROM fleeting;
