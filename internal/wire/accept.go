@@ -84,6 +84,7 @@ type welcome struct {
 	config    *Config
 	socket    net.Conn
 	encrypted bool
+	binding   []byte // see channelBinding; nil for none
 }
 
 func (w *welcome) run(ctx context.Context) (*Conn, error) {
@@ -103,7 +104,7 @@ func (w *welcome) run(ctx context.Context) (*Conn, error) {
 			c.Send(&pgproto3.NegotiateProtocolVersion{NewestMinorProtocol: pgproto3.ProtocolVersion30, UnrecognizedOptions: unknown})
 		}
 		if w.config.Verifier != nil {
-			err = c.authenticate(ctx, w.config)
+			err = c.authenticate(ctx, w.config, w.binding)
 		}
 	}
 	if err != nil {
@@ -190,7 +191,7 @@ func (w *welcome) encrypt() error {
 	if err := encrypted.Handshake(); err != nil {
 		return err
 	}
-	w.socket, w.encrypted = encrypted, true
+	w.socket, w.encrypted, w.binding = encrypted, true, channelBinding(w.config.TLS)
 	return nil
 }
 

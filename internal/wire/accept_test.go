@@ -22,6 +22,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+	"github.com/trunkline/trunkline/internal/sql"
 )
 
 // serve accepts connections until the test ends. A client that is let in gets ReadyForQuery; what Accept made of each goes to the
@@ -138,7 +139,9 @@ func TestMockVerifierIsSteady(t *testing.T) {
 	}
 }
 
-func TestTLS(t *testing.T) {
+// makeCertificate makes a certificate for 127.0.0.1 and the configuration that shows it.
+func makeCertificate(t *testing.T) *tls.Config {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -148,24 +151,105 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{certificate}, PrivateKey: key}}}
+}
+
+// encryptedDSN is for connections by TLS.
+func encryptedDSN(address, rest string) string {
+	host, port, _ := net.SplitHostPort(address)
+	return fmt.Sprintf("host=%s port=%s sslmode=require connect_timeout=60 user=u password=secret %s", host, port, rest)
+}
+
+func TestTLS(t *testing.T) {
 	config := &Config{
-		TLS:        &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{certificate}, PrivateKey: key}}},
+		TLS:        makeCertificate(t),
 		RequireTLS: true,
 		Verifier:   func(context.Context, string, string) (string, error) { return makeVerifier("secret"), nil },
 	}
 	address, accepted := serve(t, config)
-	host, port, _ := net.SplitHostPort(address)
-	client, err := pgconn.Connect(t.Context(), fmt.Sprintf("host=%s port=%s sslmode=require user=u password=secret", host, port))
+	for _, binding := range []string{"disable", "prefer", "require"} {
+		client, err := pgconn.Connect(t.Context(), encryptedDSN(address, "channel_binding="+binding))
+		if err != nil {
+			t.Fatal(binding, err)
+		}
+		defer client.Close(t.Context())
+		if c := <-accepted; !c.Startup.Encrypted || c.Startup.ClientKey == nil {
+			t.Fatalf("%s: %+v", binding, c.Startup)
+		}
+	}
+	var refused *pgconn.PgError
+	if _, err := pgconn.Connect(t.Context(), dsn(address, "user=u password=secret")); !errors.As(err, &refused) || refused.Code != "28000" {
+		t.Fatal(err)
+	}
+}
+
+// TestChannelBinding has a login passed on by somebody in between, who shows the client a certificate of their own.
+func TestChannelBinding(t *testing.T) {
+	address, _ := serve(t, &Config{
+		TLS:      makeCertificate(t),
+		Verifier: func(context.Context, string, string) (string, error) { return makeVerifier("secret"), nil },
+	})
+	between, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close(t.Context())
-	if c := <-accepted; !c.Startup.Encrypted {
-		t.Fatal("not encrypted")
-	}
+	t.Cleanup(func() { between.Close() })
+	other := makeCertificate(t)
+	request := packet(codeSSL, "")
+	go func() {
+		for {
+			client, err := between.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", address)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			server.Write(request)
+			io.ReadFull(client, make([]byte, len(request)))
+			io.ReadFull(server, make([]byte, 1))
+			client.Write([]byte{'S'})
+			inner, outer := tls.Client(server, &tls.Config{InsecureSkipVerify: true}), tls.Server(client, other)
+			go func() { io.Copy(inner, outer); inner.Close() }()
+			go func() { io.Copy(outer, inner); outer.Close() }()
+		}
+	}()
 	var refused *pgconn.PgError
-	if _, err = pgconn.Connect(t.Context(), dsn(address, "user=u password=secret")); !errors.As(err, &refused) || refused.Code != "28000" {
+	if _, err := pgconn.Connect(t.Context(), encryptedDSN(between.Addr().String(), "channel_binding=require")); !errors.As(err, &refused) || refused.Code != "28000" {
 		t.Fatal(err)
+	}
+	client, err := pgconn.Connect(t.Context(), encryptedDSN(between.Addr().String(), "channel_binding=disable"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.Close(t.Context())
+}
+
+func TestChannelBindingFlags(t *testing.T) {
+	for _, test := range []struct {
+		flag, mechanism, code string
+		offered               bool
+	}{
+		{"n", scramSHA256, "", true}, {"y", scramSHA256, "", false}, {"p=" + bindingType, scramSHA256Plus, "", true},
+		{"y", scramSHA256, "28000", true}, {"n", scramSHA256Plus, "08P01", true}, {"p=" + bindingType, scramSHA256, "08P01", true}, {"p=tls-unique", scramSHA256Plus, "08P01", true},
+	} {
+		e, err := readClientFirst(test.flag + ",,n=u,r=nonce")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var offered []byte
+		if test.offered {
+			offered = []byte("binding")
+		}
+		code := ""
+		if own := (*sql.Error)(nil); errors.As(e.bind(test.mechanism, offered), &own) {
+			code = own.Code
+		}
+		if code != test.code {
+			t.Errorf("%+v: %q", test, code)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,7 +14,10 @@ import (
 	"github.com/trunkline/trunkline/internal/sql"
 )
 
-const scramSHA256 = "SCRAM-SHA-256"
+const (
+	scramSHA256     = "SCRAM-SHA-256"
+	scramSHA256Plus = "SCRAM-SHA-256-PLUS" // with channel binding
+)
 
 // verifier is a user's SCRAM-SHA-256 verifier (RFC 5803), from which one can check a login but not make one.
 type verifier struct {
@@ -60,7 +64,8 @@ func mockVerifier(secret []byte, user string) *verifier {
 }
 
 // authenticate runs the server's side of SCRAM-SHA-256 (RFC 5802; PostgreSQL manual, section 55.3) and keeps the keys it recovers.
-func (c *Conn) authenticate(ctx context.Context, config *Config) error {
+// With a binding the client may choose SCRAM-SHA-256-PLUS.
+func (c *Conn) authenticate(ctx context.Context, config *Config, binding []byte) error {
 	user := c.Startup.User
 	text, err := config.Verifier(ctx, user, c.Startup.Database)
 	if err != nil {
@@ -70,7 +75,11 @@ func (c *Conn) authenticate(ctx context.Context, config *Config) error {
 	if !known {
 		v = mockVerifier(config.mockSecret(), user)
 	}
-	c.Send(&pgproto3.AuthenticationSASL{AuthMechanisms: []string{scramSHA256}})
+	mechanisms := []string{scramSHA256}
+	if binding != nil {
+		mechanisms = []string{scramSHA256Plus, scramSHA256}
+	}
+	c.Send(&pgproto3.AuthenticationSASL{AuthMechanisms: mechanisms})
 	body, err := c.receiveAuth()
 	if err != nil {
 		return err
@@ -79,10 +88,13 @@ func (c *Conn) authenticate(ctx context.Context, config *Config) error {
 	if err := initial.Decode(body); err != nil {
 		return malformedSCRAM("The initial response cannot be read.")
 	}
-	if initial.AuthMechanism != scramSHA256 {
+	if !slices.Contains(mechanisms, initial.AuthMechanism) {
 		return sql.Errorf("08P01", "client selected an invalid SASL authentication mechanism")
 	}
 	exchange, err := readClientFirst(string(initial.Data))
+	if err == nil {
+		err = exchange.bind(initial.AuthMechanism, binding)
+	}
 	if err != nil {
 		return err
 	}
@@ -124,6 +136,7 @@ func (c *Conn) receiveAuth() ([]byte, error) {
 // exchange is a SCRAM exchange under way.
 type exchange struct {
 	header    string // the client's gs2 header
+	binding   []byte // what the client must show beside it, nil for nothing
 	firstBare string
 	nonce     string // the client's, then both
 	challenge string // server-first-message
@@ -136,11 +149,7 @@ func readClientFirst(s string) (*exchange, error) {
 	if len(parts) != 3 {
 		return nil, malformedSCRAM("The first message has no header.")
 	}
-	switch {
-	case parts[0] == "n" || parts[0] == "y":
-	case strings.HasPrefix(parts[0], "p="):
-		return nil, malformedSCRAM("The client selected channel binding, which was not offered.")
-	default:
+	if parts[0] != "n" && parts[0] != "y" && !strings.HasPrefix(parts[0], "p=") {
 		return nil, malformedSCRAM("The channel-binding flag is unknown.")
 	}
 	if parts[1] != "" {
@@ -159,6 +168,26 @@ func readClientFirst(s string) (*exchange, error) {
 		return nil, malformedSCRAM("The nonce contains non-printable characters or is empty.")
 	}
 	return e, nil
+}
+
+// bind holds the client's channel-binding flag against the mechanism that it selected and against what was offered: nil if nothing was.
+func (e *exchange) bind(mechanism string, offered []byte) error {
+	flag := strings.TrimSuffix(e.header, ",,")
+	kind, binds := strings.CutPrefix(flag, "p=")
+	switch {
+	case mechanism == scramSHA256Plus && !binds:
+		return malformedSCRAM("The client selected SCRAM-SHA-256-PLUS, but the SCRAM message does not include channel binding data.")
+	case mechanism == scramSHA256 && binds:
+		return malformedSCRAM("The client selected SCRAM-SHA-256 without channel binding, but the SCRAM message includes channel binding data.")
+	case flag == "y" && offered != nil: // somebody in between has taken the offer away
+		return &sql.Error{Code: "28000", Message: "SCRAM channel binding negotiation error",
+			Detail: "The client supports SCRAM channel binding but thinks the server does not.  However, this server does support channel binding."}
+	case binds && kind != bindingType:
+		return sql.Errorf("08P01", "unsupported SCRAM channel-binding type \"%s\"", kind)
+	case binds:
+		e.binding = offered
+	}
+	return nil
 }
 
 func (e *exchange) serverFirst(v *verifier) string {
@@ -182,7 +211,10 @@ func (e *exchange) finish(s string, v *verifier) (clientKey, serverSignature []b
 		return nil, nil, false, malformedSCRAM("The proof in the final message is malformed.")
 	}
 	fields := strings.Split(withoutProof, ",")
-	if fields[0] != "c="+base64.StdEncoding.EncodeToString([]byte(e.header)) {
+	if fields[0] != "c="+base64.StdEncoding.EncodeToString(append([]byte(e.header), e.binding...)) {
+		if e.binding != nil {
+			return nil, nil, false, sql.Errorf("28000", "SCRAM channel binding check failed")
+		}
 		return nil, nil, false, sql.Errorf("28000", "unexpected SCRAM channel-binding attribute in client-final-message")
 	}
 	if len(fields) < 2 || fields[1] != "r="+e.nonce {
