@@ -60,12 +60,16 @@ type batch struct {
 const batchBytes = 2 << 20
 
 // batchesOf cuts the rows for each shard group into batches, so that memory stays bounded. With ON CONFLICT they stay together: a row
-// that comes up twice in one statement is an error there.
+// that comes up twice in one statement is an error there. So they do where RETURNING reads the shards: it sees them as they were before.
 func batchesOf(c *catalog.Colocation, parts map[int]*Intermediate, order []int, t plan.Template) []batch {
-	whole := false
+	whole, tables := false, 0
 	for _, p := range t {
+		if p.Kind == plan.PieceTable {
+			tables++
+		}
 		whole = whole || p.Kind == plan.PieceText && strings.Contains(strings.ToUpper(p.Text), "ON CONFLICT")
 	}
+	whole = whole || tables > 1
 	var batches []batch
 	for _, at := range order {
 		rows := parts[at].Rows

@@ -152,7 +152,11 @@ func (x *execution) root(ctx context.Context, out RowWriter) (string, error) {
 	}
 	switch op := x.plan.Root.(type) {
 	case *plan.Coordinator:
-		return x.coordinator(ctx, op, out)
+		tag, err := x.coordinator(ctx, op, out)
+		if count, ok := strings.CutPrefix(tag, "SELECT "); ok && op.Returns {
+			tag = strings.TrimSuffix(x.prepared.emptyTag, "0") + count
+		}
+		return tag, err
 	case *plan.Gather:
 		return x.gather(ctx, op, x.rootFormats(op), out)
 	case *plan.InsertValues:

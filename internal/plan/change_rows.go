@@ -3,6 +3,7 @@ package plan
 import (
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/sql"
+	"google.golang.org/protobuf/proto"
 )
 
 // changeByRow plans an UPDATE or DELETE that holds what only the coordinator may evaluate, or what the copies of a reference table
@@ -30,10 +31,14 @@ func (p *planner) changeByRow(table *catalog.Relation, q *changeQuery, why strin
 	case table.RelKind == 'p' || table.Inherited:
 		return refuse("table " + sql.QuoteIdentifier(table.Name) + " has partitions")
 	}
-	returning := *returningListOf(p.stmt.Tree)
-	own := sql.Select(clones(returning), []*sql.Node{sql.TableNode(sql.Clone(target))}, nil)
-	if b, err := p.bindSelect(own, nil); err != nil || b.complex || len(b.sublinks) > 0 || p.anyNeedsCoordinator(b) {
-		return refuse("RETURNING asks for more than columns of the table")
+	b, err := p.bindReturning(target, q.sel.FromClause[1:])
+	switch {
+	case err != nil:
+		return nil, err
+	case len(b.sublinks) > 0 && table.Kind == catalog.Distributed && !p.nested:
+		return p.returnApart(target, q.sel.FromClause[1:])
+	case b.complex || b.unknownWidth || len(b.sublinks) > 0 || p.anyNeedsCoordinator(b):
+		return refuse("RETURNING asks for more than columns of the tables")
 	}
 	find := sql.Select(nil, q.sel.FromClause, q.sel.WhereClause)
 	add := func(e *sql.Node) *sql.Node {
@@ -74,17 +79,17 @@ func (p *planner) changeByRow(table *catalog.Relation, q *changeQuery, why strin
 			t.Val = add(e)
 		}
 	}
+	list, ok := found(b, target, add)
+	if !ok {
+		return refuse("RETURNING asks for whole rows of other tables")
+	}
+	*returningListOf(p.stmt.Tree) = list
 	find.LockingClause = []*sql.Node{sql.ForUpdate(name)}
 	index, err := p.subplan(find, "the rows to be changed, with "+why)
 	if err != nil {
 		return nil, err
 	}
 	read := sql.Table("", intermediateName(index), "new rows")
-	for _, item := range returning {
-		if names := sql.Strings(item.GetResTarget().Val.GetColumnRef().GetFields()); len(names) == 1 && names[0] == "*" {
-			item.GetResTarget().Val = sql.Star(name)
-		}
-	}
 	if q.update != nil {
 		q.update.FromClause, q.update.WhereClause = []*sql.Node{read}, sql.And(same...)
 	} else {
@@ -109,4 +114,30 @@ func columnNamed(table *catalog.Relation, name string) int {
 		}
 	}
 	return 0
+}
+
+// found writes a RETURNING list out, bound as b's outputs, with what it says of other tables than the target taken from the rows that
+// were found: add makes a column of those and gives its name. ok is false where a whole row of another table is asked for.
+func found(b *block, target *sql.RangeVar, add func(*sql.Node) *sql.Node) (list []*sql.Node, ok bool) {
+	whole := false
+	for _, o := range b.outputs {
+		item := sql.Target(o.name, sql.Clone(o.expr))
+		sql.Walk(item, func(m proto.Message) bool {
+			n, ok := m.(*sql.Node)
+			if !ok || n.GetColumnRef() == nil {
+				return true
+			}
+			names := sql.Strings(n.GetColumnRef().Fields)
+			id, _, ok := b.lookup(names)
+			switch r, _ := b.lookupRel(names[len(names)-1]); {
+			case ok && id.rel.node.GetRangeVar() != target:
+				n.Node = add(sql.Clone(n)).Node
+			case !ok && (r == nil || r.node.GetRangeVar() != target):
+				whole = true
+			}
+			return false
+		})
+		list = append(list, item)
+	}
+	return list, !whole
 }

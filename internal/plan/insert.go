@@ -31,10 +31,22 @@ func (p *planner) insertStatement() (*Plan, error) {
 	if err := i.prepare(); err != nil {
 		return nil, err
 	}
+	if i.distributed() && len(insert.ReturningList) > 0 {
+		if b, err := p.bindReturning(insert.Relation, nil); err == nil && p.returnsOnCoordinator(b) {
+			return p.returnApart(insert.Relation, nil)
+		}
+	}
 	if err := i.runLinksFirst(); err != nil {
 		return nil, err
 	}
-	if i.distributed() && !p.nested && i.simpleRows() {
+	if i.distributed() {
+		if i.conflictCalls = i.coordinatorCalls(); len(i.conflictCalls) > 0 {
+			if err := i.drawForConflicts(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if i.distributed() && !p.nested && len(i.drawn) == 0 && i.simpleRows() {
 		return i.values()
 	}
 	return i.query()
@@ -48,6 +60,10 @@ type insertion struct {
 	columns []int             // of the table, in the order of the source's columns
 	filled  []int             // columns that are added to the source: their sequence or default must be drawn here
 	rows    [][]*sql.Node     // of VALUES
+
+	conflictCalls []*sql.Node       // what only the coordinator can evaluate of ON CONFLICT
+	drawn         []*sql.Node       // the same, as columns that are added to the source
+	drawnReads    []*sql.SelectStmt // what takes their places in ON CONFLICT
 }
 
 func errParts(column string) error {
@@ -376,46 +392,4 @@ func (i *insertion) expr(e *sql.Node) (Template, error) {
 		}
 	}
 	return i.p.template(e)
-}
-
-// runLinksFirst runs the subqueries of ON CONFLICT and RETURNING first.
-func (i *insertion) runLinksFirst() error {
-	lists := append([]*sql.Node{}, i.stmt.ReturningList...)
-	if c := i.stmt.OnConflictClause; c != nil {
-		lists = append(append(lists, c.TargetList...), c.WhereClause)
-	}
-	var failed error
-	for _, e := range lists {
-		if e == nil {
-			continue
-		}
-		sql.Walk(e, func(m proto.Message) bool {
-			n, ok := m.(*sql.Node)
-			if !ok || n.GetSubLink() == nil || failed != nil {
-				return failed == nil
-			}
-			link := n.GetSubLink()
-			sub := link.Subselect.GetSelectStmt()
-			if row, err := i.p.bindSelect(sql.Select(nil, []*sql.Node{sql.TableNode(sql.Clone(i.stmt.Relation))}, nil), nil); err == nil {
-				if b, err := i.p.bindSelect(sub, row); err == nil && !b.complex && !i.p.blockHashed(b) && !i.p.blockNeedsCoordinator(b) {
-					return false // every node can evaluate it for its own rows
-				}
-			}
-			b, err := i.p.bindSelect(sub, nil)
-			switch {
-			case err != nil:
-				failed = err
-			case !i.p.blockHashed(b) && (i.table == nil || i.table.Kind == catalog.Local):
-				// The coordinator evaluates it.
-			case b.complex:
-				failed = sql.Unsupported("correlated subqueries in RETURNING or ON CONFLICT are not supported on distributed tables", "",
-					"Run the subquery first.")
-			default:
-				i.p.rewritten = true
-				failed = i.p.runLinkFirst(&sublink{node: link, wrapper: n, block: b}, "a subquery of ON CONFLICT or RETURNING")
-			}
-			return false
-		})
-	}
-	return failed
 }

@@ -12,13 +12,13 @@ func (i *insertion) query() (*Plan, error) {
 	source := i.stmt.SelectStmt.GetSelectStmt()
 	if i.rows != nil {
 		source = i.rowsAsQuery()
-	} else if i.distributed() && len(i.filled) == 0 {
+	} else if i.distributed() && len(i.filled) == 0 && len(i.drawn) == 0 {
 		if plan, ok, err := i.withinShards(source); ok || err != nil {
 			return plan, err
 		}
 	}
 	if i.table != nil {
-		source = i.withFilled(source)
+		source = i.withDrawn(i.withFilled(source))
 	}
 	p.rewritten = true
 	if p.blockReads(source) {
@@ -52,7 +52,11 @@ func (i *insertion) query() (*Plan, error) {
 			i.stmt.Cols = append(i.stmt.Cols, sql.Target(column.Name, nil))
 			targets = append(targets, sql.Target("", p.columnCast(expr, column)))
 		}
+		for n := range i.drawn {
+			alias.Colnames = append(alias.Colnames, sql.StringNodes("new "+itoa(n+1))...)
+		}
 		read.GetRangeVar().Alias = alias
+		i.readDrawn(index, alias)
 	}
 	i.stmt.SelectStmt = sql.SelectNode(sql.Select(targets, []*sql.Node{read}, nil))
 	t, err := p.template(p.stmt.Tree)

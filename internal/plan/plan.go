@@ -61,7 +61,8 @@ type Operator interface{ operator() }
 
 // Coordinator runs one statement on the coordinator. A nil SQL means the client's own text (or its own Parse/Bind), unchanged.
 type Coordinator struct {
-	SQL Template
+	SQL     Template
+	Returns bool // its rows are those of a RETURNING list: the client is told of the write that it belongs to
 }
 
 // Gather runs a statement over shard groups and returns all rows: concatenated, or merged when Merge is set.

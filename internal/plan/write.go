@@ -63,6 +63,13 @@ func (p *planner) changeStatement() (*Plan, error) {
 	case table.Kind == catalog.Reference:
 		return p.changeWith(table, relation)
 	}
+	q := changeQueryOf(p.stmt.Tree, relation)
+	if b, err := p.bindReturning(relation, q.sel.FromClause[1:]); err == nil && p.returnsOnCoordinator(b) {
+		if err := q.withoutWith(p); err != nil {
+			return nil, err
+		}
+		return p.returnApart(relation, q.sel.FromClause[1:])
+	}
 	if update != nil {
 		if !singleShard(table) {
 			p.dropUnchangedKey(update, table)
@@ -71,7 +78,6 @@ func (p *planner) changeStatement() (*Plan, error) {
 			}
 		}
 		if drawsDefault(update, table) {
-			q := changeQueryOf(p.stmt.Tree, relation)
 			if err := q.withoutWith(p); err != nil {
 				return nil, err
 			}
@@ -296,6 +302,11 @@ func (p *planner) replicatedBlocked(b *block, target *sql.Node, localToo bool) *
 			return &blocker{reason: "rows that the target's nodes do not have", rel: r}
 		}
 	}
+	return p.linkBlocked(b, localToo)
+}
+
+// linkBlocked finds a subquery of an expression that a statement over local or reference tables cannot evaluate where it runs.
+func (p *planner) linkBlocked(b *block, localToo bool) *blocker {
 	for _, link := range b.sublinks {
 		if !p.blockHashed(link.block) && (localToo || !p.blockNeedsCoordinator(link.block)) {
 			continue

@@ -180,6 +180,13 @@ func Operator(left *Node, op string, right *Node) *Node {
 	return &Node{Node: &pg.Node_AExpr{AExpr: &AExpr{Kind: ExprOp, Name: StringNodes(op), Lexpr: left, Rexpr: right, Location: -1}}}
 }
 
+// NotDistinct makes left IS NOT DISTINCT FROM right.
+func NotDistinct(left, right *Node) *Node {
+	n := Operator(left, "=", right)
+	n.GetAExpr().Kind = pg.A_Expr_Kind_AEXPR_NOT_DISTINCT
+	return n
+}
+
 // And joins conditions; nil for none.
 func And(conditions ...*Node) *Node {
 	switch len(conditions) {
