@@ -11,6 +11,10 @@ import (
 
 // referenceWrite runs a statement on every copy of a reference table.
 func (x *execution) referenceWrite(ctx context.Context, op *plan.ReferenceWrite, f *form, out RowWriter) (string, error) {
+	if op.ByContent && x.env.Plain != nil {
+		return "", sql.Unsupported("this write to a reference table without a primary key is not supported here",
+			"Its rows are known by their text, and the session's settings change how values are written.", "Set DateStyle to ISO, IntervalStyle to postgres and extra_float_digits to 1, or add a primary key.")
+	}
 	if !op.CopyRows {
 		return x.everywhere(ctx, op.SQL, f, out)
 	}

@@ -8,7 +8,8 @@ import (
 
 // changeByRow plans an UPDATE or DELETE that holds what only the coordinator may evaluate, or what the copies of a reference table
 // would each evaluate for themselves: its rows are found and locked first, together with the values that they are to get, and then
-// each is changed where it lies. A row of a shard is known by its ctid, one of a reference table by its primary key.
+// each is changed where it lies. A row of a shard is known by its ctid, one of a reference table by its primary key, or else by all that
+// it holds.
 func (p *planner) changeByRow(table *catalog.Relation, q *changeQuery, why string) (*Plan, error) {
 	refuse := func(reason string) (*Plan, error) {
 		return nil, sql.Unsupported("the statement cannot be distributed", "It needs "+why+", and "+reason+".", "Compute the values first.")
@@ -19,14 +20,12 @@ func (p *planner) changeByRow(table *catalog.Relation, q *changeQuery, why strin
 		name = target.Alias.Aliasname
 	}
 	identity := []string{"ctid"}
+	byContent := table.Kind == catalog.Reference && len(table.PrimaryKey) == 0
 	switch {
-	case table.Kind == catalog.Reference:
+	case table.Kind == catalog.Reference && !byContent:
 		identity = nil
 		for _, n := range table.PrimaryKey {
 			identity = append(identity, table.Columns[n].Name)
-		}
-		if len(identity) == 0 {
-			return refuse("reference table " + sql.QuoteIdentifier(table.Name) + " has no primary key by which to know its rows on other nodes")
 		}
 	case table.RelKind == 'p' || table.Inherited:
 		return refuse("table " + sql.QuoteIdentifier(table.Name) + " has partitions")
@@ -47,8 +46,22 @@ func (p *planner) changeByRow(table *catalog.Relation, q *changeQuery, why strin
 		return sql.Column("new rows", column)
 	}
 	var same []*sql.Node
+	if byContent {
+		content, err := parsed("SELECT " + contentOf(table, name))
+		if err != nil {
+			return nil, err
+		}
+		same = []*sql.Node{
+			sql.Operator(sql.Column("kept rows", contentColumn), "=", add(content.TargetList[0].GetResTarget().Val)),
+			sql.Operator(sql.Column("kept rows", numberColumn), "=", sql.Column("new rows", numberColumn)),
+			sql.Operator(sql.Column(name, "ctid"), "=", sql.Column("kept rows", placeColumn)),
+		}
+	}
 	for _, column := range identity {
-		same = append(same, sql.Operator(sql.Column(name, column), "=", add(sql.Column(name, column))))
+		found := add(sql.Column(name, column))
+		if !byContent {
+			same = append(same, sql.Operator(sql.Column(name, column), "=", found))
+		}
 	}
 	keyAt := NoKey
 	if table.Kind == catalog.Distributed && !singleShard(table) {
@@ -89,11 +102,22 @@ func (p *planner) changeByRow(table *catalog.Relation, q *changeQuery, why strin
 	if err != nil {
 		return nil, err
 	}
-	read := sql.Table("", intermediateName(index), "new rows")
+	from := []*sql.Node{sql.Table("", intermediateName(index), "new rows")}
+	if byContent {
+		rows, err := numberedRows(index, "new rows", "new 1", "new 2")
+		if err != nil {
+			return nil, err
+		}
+		copies, err := copiesOf(table, target, "kept rows")
+		if err != nil {
+			return nil, err
+		}
+		from = []*sql.Node{rows, copies}
+	}
 	if q.update != nil {
-		q.update.FromClause, q.update.WhereClause = []*sql.Node{read}, sql.And(same...)
+		q.update.FromClause, q.update.WhereClause = from, sql.And(same...)
 	} else {
-		q.delete.UsingClause, q.delete.WhereClause = []*sql.Node{read}, sql.And(same...)
+		q.delete.UsingClause, q.delete.WhereClause = from, sql.And(same...)
 	}
 	p.rewritten = true
 	t, err := p.template(p.stmt.Tree)
@@ -101,7 +125,7 @@ func (p *planner) changeByRow(table *catalog.Relation, q *changeQuery, why strin
 		return nil, err
 	}
 	if table.Kind == catalog.Reference {
-		return p.finish(&ReferenceWrite{SQL: t}, RungRecursive), nil
+		return p.finish(&ReferenceWrite{SQL: t, ByContent: byContent}, RungRecursive), nil
 	}
 	return p.finish(&InsertRows{SQL: t, From: index, KeyColumn: keyAt, Colocation: table.ColocationID}, RungRecursive), nil
 }

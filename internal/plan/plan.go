@@ -111,7 +111,8 @@ type InsertRows struct {
 
 // ReferenceWrite runs one statement on every node that has the reference table. The coordinator's answer goes to the client.
 type ReferenceWrite struct {
-	SQL Template
+	SQL       Template
+	ByContent bool // SQL finds rows on each node by their text, which must be whole: the session's settings must not shorten it
 	// CopyRows: the statement is an INSERT whose rows depend on where it runs (volatile expressions, sequences). It runs on the
 	// coordinator only, with RETURNING of all columns added; the rows it returns are then inserted on the other nodes by Rows,
 	// through Intermediate slot Slot: the one after those of the plan's subplans, or its own as a subplan.

@@ -72,3 +72,28 @@ INSERT INTO c (k, p.b) SELECT k + 10, t FROM d WHERE k < 4 RETURNING k, p;
 UPDATE c SET p.b = 'set', arr[2] = 22 WHERE k = 1 RETURNING *;
 UPDATE c SET m[1].a = k RETURNING k, m;
 UPDATE c SET (p.a, arr[5]) = (k, 5) WHERE k > 3 RETURNING *;
+
+-- reference tables without a primary key: rows are known by what they hold
+
+CREATE TABLE bare (id int, name text, f float8, content text);
+-- @gateway
+SELECT create_reference_table('bare');
+INSERT INTO bare SELECT g % 4, 'b' || g % 2, g % 3 / 3.0, NULL FROM generate_series(1, 24) AS g;
+INSERT INTO bare SELECT NULL, NULL, NULL, NULL FROM generate_series(1, 3);
+UPDATE bare SET content = (random() * 0)::text WHERE id = 1;
+UPDATE bare SET f = nextval('q') * 0 + 1 WHERE id = 2 RETURNING id, name, content, f;
+UPDATE bare SET name = (random() * 0)::int || 'null' WHERE id IS NULL;
+UPDATE bare AS b SET content = l.v + random() * 0 FROM l WHERE l.id = b.id AND b.name = 'b1' RETURNING b.id, l.v, content;
+UPDATE bare SET content = 'd' || (random() * 0)::int FROM d WHERE d.k = bare.id AND d.k = 3;
+DELETE FROM bare WHERE random() < 2 AND id = 0;
+DELETE FROM bare USING l WHERE l.id = bare.id AND random() < 2 AND l.id = 3 RETURNING bare.id, l.v;
+SELECT * FROM bare;
+UPDATE bare SET content = nextval('q');
+SELECT count(DISTINCT content), count(*) FROM bare;
+-- @gateway
+SELECT 1 / (count(DISTINCT result) = 1)::int FROM run_command_on_all_nodes('SELECT md5(string_agg(b::text, '','' ORDER BY b::text)) FROM bare b');
+SET extra_float_digits = -8;
+-- @refused
+UPDATE bare SET f = f + nextval('q') * 0 WHERE id = 2;
+RESET extra_float_digits;
+UPDATE bare SET f = f + nextval('q') * 0 WHERE id = 2 RETURNING f;
