@@ -46,7 +46,7 @@ func (p *planner) runWriteFirst(sel *sql.SelectStmt, def *sql.CommonTableExpr, e
 	if target == nil || p.whole == nil || p.nested {
 		return nil, errModifyingWith(name, "changes data in a way that the planner does not take apart")
 	}
-	if p.mentions(target) > 1 {
+	if p.usedBeside(def, target) {
 		return nil, errModifyingWith(name, "changes a table that the statement reads or changes elsewhere too")
 	}
 	uses := references(withoutWith(sel), name)
@@ -112,17 +112,23 @@ func clones(list []*sql.Node) []*sql.Node {
 	return copies
 }
 
-// mentions counts the references to a relation in the whole statement.
-func (p *planner) mentions(target *sql.RangeVar) int {
-	count := 0
+// usedBeside tells whether the statement refers to a relation outside of a data-modifying WITH query. What the WITH query itself reads
+// of it, it reads as it was before.
+func (p *planner) usedBeside(def *sql.CommonTableExpr, target *sql.RangeVar) bool {
+	used := false
 	table := p.resolve(target)
 	sql.Walk(p.whole, func(m proto.Message) bool {
-		if v, ok := rangeVar(m); ok && v.Relname == target.Relname && p.resolve(v) == table {
-			count++
+		if n, ok := m.(*sql.Node); ok {
+			if c := n.GetCommonTableExpr(); c != nil && c.Ctename == def.Ctename && writtenTable(c.Ctequery) != nil {
+				return false
+			}
 		}
-		return true
+		if v, ok := rangeVar(m); ok && v.Relname == target.Relname && p.resolve(v) == table {
+			used = true
+		}
+		return !used
 	})
-	return count
+	return used
 }
 
 // writtenTable gives what an INSERT, UPDATE or DELETE changes, nil for other statements.

@@ -98,3 +98,15 @@ COMMIT;
 SELECT * FROM d;
 SELECT k, v FROM s;
 SELECT * FROM r;
+
+-- data-modifying WITH queries that read the table they change
+
+WITH m AS (UPDATE d SET t = 'm' WHERE v IN (SELECT max(v) FROM d WHERE k < 40) RETURNING *) SELECT count(*), min(k) FROM m;
+WITH m AS (DELETE FROM d WHERE EXISTS (SELECT FROM d AS o WHERE o.v = d.v AND o.k < d.k) RETURNING k, v) SELECT * FROM m JOIN x ON x.v = m.v;
+WITH m AS (INSERT INTO d SELECT k + 300, v FROM d WHERE k < 8 ON CONFLICT DO NOTHING RETURNING k) INSERT INTO l SELECT k, k FROM m RETURNING id;
+WITH m AS (UPDATE r SET v = v + (SELECT count(*) FROM r) WHERE id < 3 RETURNING id, v) SELECT m.v, e.t FROM m LEFT JOIN e ON e.v = m.id;
+-- @refused
+WITH m AS (DELETE FROM d RETURNING k) SELECT count(*) FROM d;
+SELECT * FROM d;
+SELECT * FROM r;
+SELECT * FROM l;
