@@ -47,4 +47,9 @@ func (p *probe) idle() bool {
 }
 
 // Readable tells whether the node has sent something that has not been received, or has closed the connection.
-func (c *Conn) Readable() bool { return c.r+c.consumed < c.w || !c.probe.idle() }
+func (c *Conn) Readable() bool {
+	if c.watch.ctx != nil && c.watch.ctx.Err() != nil && len(c.units) == 0 {
+		c.watch.stop(c) // it has made reads end at once, which would look like a closed connection
+	}
+	return c.r+c.consumed < c.w || !c.probe.idle()
+}

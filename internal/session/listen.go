@@ -49,14 +49,18 @@ func (s *session) awaitClient() error {
 	}
 }
 
-// pollNotifications passes on what has arrived at the session's own connection.
+// pollNotifications passes on what has arrived at the session's own connection. A cancel request, which ends the session's context until
+// the client's next message, does not concern it.
 func (s *session) pollNotifications(conn *backend.Conn) error {
 	for conn.Readable() {
-		ctx, stop := context.WithTimeout(s.context, time.Second)
+		ctx, stop := context.WithTimeout(context.WithoutCancel(s.context), time.Second)
 		err := conn.Wait(ctx)
 		stop()
-		if err != nil {
+		if conn.Err() != nil {
 			return err
+		}
+		if err != nil {
+			break // the rest of a message has yet to come
 		}
 	}
 	return s.client.Flush()

@@ -411,31 +411,37 @@ func TestPortals(t *testing.T) {
 	}
 }
 
+// cancelled runs a statement and sends cancel requests until it ends, which must be by one of them.
+func (g *gateway) cancelled(c *pgx.Conn, text string) {
+	g.t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.PgConn().Exec(context.Background(), text).ReadAll()
+		done <- err
+	}()
+	for {
+		if err := c.PgConn().CancelRequest(g.t.Context()); err != nil {
+			g.t.Fatal(err)
+		}
+		select {
+		case err := <-done:
+			var failure *pgconn.PgError
+			if !errors.As(err, &failure) || failure.Code != "57014" {
+				g.t.Fatalf("%s: %v", text, err)
+			}
+		case <-time.After(100 * time.Millisecond):
+			continue
+		}
+		break
+	}
+}
+
 func TestCancel(t *testing.T) {
 	g := start(t)
 	c := g.connect()
 	g.distributed(c, 10)
 	for _, text := range []string{"SELECT pg_sleep(60)", "SELECT count(pg_sleep(60)) FROM t", "SELECT pg_sleep(60) FROM t WHERE k = 1"} {
-		done := make(chan error, 1)
-		go func() {
-			_, err := c.PgConn().Exec(context.Background(), text).ReadAll()
-			done <- err
-		}()
-		for {
-			if err := c.PgConn().CancelRequest(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			select {
-			case err := <-done:
-				var failure *pgconn.PgError
-				if !errors.As(err, &failure) || failure.Code != "57014" {
-					t.Fatalf("%s: %v", text, err)
-				}
-			case <-time.After(100 * time.Millisecond):
-				continue
-			}
-			break
-		}
+		g.cancelled(c, text)
 		g.want(c, "SELECT count(*) FROM t", "10")
 	}
 }
@@ -457,6 +463,16 @@ func TestNotificationsReachIdleClients(t *testing.T) {
 	}
 	if err := <-notified; err != nil {
 		t.Fatal(err)
+	}
+
+	// A client whose statement was cancelled goes on listening.
+	g.distributed(d, 3)
+	for _, text := range []string{"SELECT pg_sleep(60)", "SELECT count(pg_sleep(60)) FROM t"} {
+		g.cancelled(c, text)
+		g.exec(d, "NOTIFY news, 'again'")
+		if n, err := c.WaitForNotification(ctx); err != nil || n.Payload != "again" {
+			t.Fatalf("after cancelling %s: %v, %v", text, n, err)
+		}
 	}
 }
 
