@@ -212,6 +212,7 @@ func (l *loader) read(what string, rows [][][]byte) error {
 	read := map[string]func(*fields){
 		"version":       l.version,
 		"moving":        func(*fields) { l.snapshot.Moving = true },
+		"deferrable":    func(f *fields) { l.snapshot.Deferrable = f.bool() },
 		"nodes":         l.node,
 		"colocations":   l.colocation,
 		"shardGroups":   l.shardGroup,

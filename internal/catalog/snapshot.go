@@ -27,6 +27,7 @@ type Snapshot struct {
 	Unchecked   map[uint32][]UncheckedKey // by the OID of the local table
 	Tenants     map[string]bool           // schemas whose tables all have one shard, in a colocation group of the schema's own
 	Moving      bool                      // shard groups are being moved: statements in blocks prepare to be run again; no part of Fingerprint or Placement
+	Deferrable  bool                      // there are constraints that may be checked only when a transaction is committed
 	Operators   map[string]bool           // user-defined operators' names: those cannot be assumed to mean what pg_catalog's mean
 
 	contents uint64 // a digest of all but the shard groups

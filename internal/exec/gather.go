@@ -293,7 +293,18 @@ func (x *execution) runTasks(ctx context.Context, g *plan.Gather, tasks []task, 
 	if err != nil {
 		return "", err
 	}
+	instant, err := x.enterInstant(ctx, g, tasks, f)
+	if err != nil {
+		return "", err
+	}
 	lanes, err := x.open(ctx, g, tasks, f)
+	if err == nil && instant != nil {
+		if err = x.allBound(ctx, lanes, instant); err != nil {
+			x.closeLanes(ctx, lanes, true)
+		}
+	} else if instant != nil {
+		instant.Leave()
+	}
 	if err != nil {
 		return "", err
 	}

@@ -37,6 +37,10 @@ type Env struct {
 	// Settle has Sequences give back what is not used, before a statement that draws or looks by itself.
 	Settle func(ctx context.Context)
 
+	// AtOneInstant makes the snapshots that nodes take until Leave see each commit over several nodes everywhere or nowhere; nil if
+	// statements are not to pay for that. See txn.Manager.AtOneInstant.
+	AtOneInstant func(ctx context.Context) (*txn.Instant, error)
+
 	// Call carries out a function of the gateway's own (create_distributed_table, …).
 	Call func(ctx context.Context, name string, args json.RawMessage) (CallResult, error)
 	// Facts brings what the named functions and views need to know of other nodes to the coordinator's connection.

@@ -28,6 +28,7 @@ type form struct {
 	exact   bool    // the statement is for the coordinator, whose types those of the parameters are
 	reuse   bool    // worth preparing by name: its text will come again
 	costly  bool    // planned over many tables: worth preparing by name if its text comes again
+	early   bool    // the node is to say at once that it has bound the statement, which is when it has taken its snapshot
 }
 
 func allText(formats []int16) bool {
@@ -42,7 +43,7 @@ func allText(formats []int16) bool {
 // send buffers a statement on a connection. Its answer ends with one ReadyForQuery.
 func (x *execution) send(c *backend.Conn, text []byte, f *form) {
 	reuse := !x.bind.Once && (f.reuse || f.costly && c.Recurs(text))
-	if !reuse && !x.bind.Extended && len(x.bind.Params) == 0 && allText(f.formats) {
+	if !reuse && !f.early && !x.bind.Extended && len(x.bind.Params) == 0 && allText(f.formats) {
 		x.env.message = appendQuery(x.env.message[:0], text)
 		c.SendRaw(x.env.message)
 		return
@@ -58,6 +59,9 @@ func (x *execution) send(c *backend.Conn, text []byte, f *form) {
 		m = x.appendParse(m, name, text, f.exact)
 	}
 	m = x.appendBind(m, name, f.formats)
+	if f.early {
+		m = append(m, 'H', 0, 0, 0, 4)
+	}
 	if !known {
 		m = append(m, 'D', 0, 0, 0, 6, 'P', 0) // so that the number of columns is seen once
 	}

@@ -35,6 +35,11 @@ func (s *session) dispatch(ctx context.Context, e *entry, bind *exec.Bind, out e
 			return s.cursorSQL(ctx, e, bind, out)
 		}
 	}
+	if s.settings.fixes && takesSnapshot(e.kind) {
+		if err := s.fixInstant(ctx); err != nil {
+			return "", err
+		}
+	}
 	s.settleBefore(ctx, e)
 	if drawn := s.env.Drawn.Setting(); e.plan.AsksDrawn && drawn != "" {
 		own := s.tx.Settings()
@@ -49,10 +54,15 @@ func (s *session) dispatch(ctx context.Context, e *entry, bind *exec.Bind, out e
 	} else if tenant {
 		return s.storeForTenant(ctx, e, bind, out)
 	}
+	s.repeats, s.lost = true, 0
+	defer func() { s.repeats = false }()
 	for tries := 0; ; tries++ {
 		s.beginStatement()
 		mark := s.client.Mark()
 		tag, err := s.attempt(ctx, e, bind, out)
+		if s.mayReadAgain(ctx, err) {
+			continue
+		}
 		if !exec.IsStale(err) || s.rows.wrote && !s.takeBack(mark, out) || !s.mayTryAgain(ctx, err, tries) {
 			return tag, err
 		}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -137,6 +138,10 @@ func (s *session) showOwn(e *entry) (value string, ok bool) {
 			return value, true
 		}
 		return s.settings.defaultLimits[name], true
+	}
+	if name == instantSetting {
+		value, ok := s.settings.value(name)
+		return cmp.Or(value, "statement"), !ok
 	}
 	own, ok := ownName(name)
 	if !ok {

@@ -276,6 +276,9 @@ func (s *session) exportSnapshots(ctx context.Context, tree *sql.Node) (changed 
 	if !s.tx.InBlock() || s.catalog.foreign {
 		return false, nil
 	}
+	if err := s.fixInstant(ctx); err != nil {
+		return false, err
+	}
 	snapshot, err := s.snapshot(ctx)
 	if err != nil {
 		return false, err

@@ -54,6 +54,7 @@ type Server struct {
 	admin       backend.Identity
 	pools       *backend.Pools // clients' connections
 	adminPools  *backend.Pools // the gateway's own
+	gatePools   *backend.Pools // for reads at one instant
 	manager     *txn.Manager
 	watcher     *catalog.Watcher
 	cluster     *cluster.Cluster
@@ -122,9 +123,10 @@ func NewServer(ctx context.Context, config Config) (*Server, error) {
 	}
 	s.pools = backend.NewPools(backend.PoolOptions{Options: options, MaxConns: config.PoolSize})
 	s.adminPools = backend.NewPools(backend.PoolOptions{Options: options, MaxConns: 4})
+	s.gatePools = backend.NewPools(backend.PoolOptions{Options: options, MaxConns: txn.GateReaders})
 	s.manager = txn.NewManager(txn.Config{
-		Pools: s.pools, AdminPools: s.adminPools, Admin: s.admin, Log: config.Log,
-		MinAge: config.RecoverAge, DeadlockTimeout: config.DeadlockTimeout,
+		Pools: s.pools, AdminPools: s.adminPools, GatePools: s.gatePools, Admin: s.admin, Log: config.Log,
+		Deferrable: func() bool { return s.watcher.Current().Deferrable }, MinAge: config.RecoverAge, DeadlockTimeout: config.DeadlockTimeout,
 	})
 	s.cluster = cluster.New(cluster.Config{Pools: s.pools, Manager: s.manager, Admin: s.admin, Coordinator: s.coordinator, ShardCount: config.ShardCount, Log: config.Log})
 	s.presence = &presence{server: s, connect: connect}
@@ -213,6 +215,7 @@ func (s *Server) close() {
 	s.watcher.Close()
 	s.pools.Close()
 	s.adminPools.Close()
+	s.gatePools.Close()
 }
 
 // serve welcomes a client and runs its session.

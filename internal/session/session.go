@@ -45,6 +45,9 @@ type session struct {
 	simple     bool          // the client's message at hand is a Query
 	idle       bool          // the client was told that the session is ready, and has sent nothing since
 	limits     limits
+	repeats    bool // the statement at hand is run again should it lose its instant
+	lost       int  // how often it has
+	fixed      bool // the open block has taken its snapshots, see fixInstant
 	listens    bool // LISTEN was run
 
 	scanned sql.Scanned

@@ -20,6 +20,9 @@ func (s *session) set(ctx context.Context, e *entry) (string, error) {
 		if err := checkOwnSetting(name, constantText(n.Args[0])); err != nil {
 			return "", err
 		}
+		if err := checkInstantSetting(name, constantText(n.Args[0])); err != nil {
+			return "", err
+		}
 		s.noteNoUse(name)
 	}
 	conn, release, err := s.tx.Borrow(ctx, catalog.CoordinatorGroup)

@@ -29,6 +29,7 @@ type settings struct {
 	planKey     []byte
 	repartition bool // citus.enable_single_hash_repartition_joins
 	managed     bool // citus.use_citus_managed_tables
+	fixes       bool // blocks that keep their snapshot take those of all nodes at one instant
 	odd         bool // settings under which texts must not be taken for what they seem: standard_conforming_strings is off
 }
 
@@ -143,6 +144,7 @@ func (t *settings) derive() {
 	t.setPath(path)
 	t.session.tx.SetImplicitBegin(t.session.beginText(nil))
 	t.deriveLimits()
+	t.deriveInstant()
 	standard, ok := t.value("standard_conforming_strings")
 	t.odd = ok && standard != "on"
 	t.session.env.Plain = t.plain()
@@ -225,6 +227,7 @@ func (t *settings) searchPath() []string { return t.path }
 // begin notes the settings at the start of a block, to go back to should it be rolled back.
 func (t *settings) begin() {
 	t.saved, t.marks, t.local = t.current, nil, nil
+	t.session.fixed = false
 }
 
 // end forgets what held for the block only.

@@ -128,6 +128,11 @@ func (s *session) simpleOne(ctx context.Context, text string, scanned bool, offs
 		return noParameter(text)
 	}
 	if e.passThrough() && !s.held(e) {
+		if s.settings.fixes && takesSnapshot(e.kind) {
+			if err := s.fixInstant(ctx); err != nil {
+				return err
+			}
+		}
 		err := s.passThrough(ctx, e, text)
 		if !exec.IsStale(err) || s.tx.InBlock() || exec.IsShell(err) && e.kind == kindCopy { // whose rows the client has sent already
 			return err

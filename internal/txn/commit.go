@@ -15,7 +15,7 @@ import (
 // failed. After an error nothing was committed, except after SQLSTATE 08007, which says that the outcome is unknown.
 //
 // The named fault points are "before", "sent" and "after", then the message, then the group it goes to: "sent prepare 2" lies
-// between sending PREPARE TRANSACTION to group 2 and reading its answer. Messages: "commit" (one writer, or none), "prepare",
+// between sending PREPARE TRANSACTION to group 2 and reading its answer. Messages: "commit" (one writer, or none), "check" (of deferred constraints), "prepare",
 // "decide" (the record and COMMIT on the decider), "commit prepared", "rollback", "rollback prepared".
 func (t *Tx) Commit(ctx context.Context) (tag string, err error) {
 	t.mu.Lock()
@@ -111,6 +111,9 @@ func (t *Tx) commitTwoPhase(ctx context.Context, s sides) error {
 	gid := t.manager.newGID(decider.group)
 	defer t.manager.forgetGID(gid)
 
+	if err := t.checkConstraints(ctx, s); err != nil {
+		return err
+	}
 	// Readers commit along with the preparation, while their failure still can make the whole transaction fail.
 	answers, crash := t.prepare(ctx, gid, others, s.readers)
 	if crash != nil {
@@ -144,6 +147,24 @@ func (t *Tx) commitTwoPhase(ctx context.Context, s sides) error {
 	return t.commitLate(ctx, s.late)
 }
 
+// checkConstraints has all writers make their deferred checks while nobody else waits for this commit. The block is rolled back if one fails.
+func (t *Tx) checkConstraints(ctx context.Context, s sides) error {
+	if deferrable := t.manager.config.Deferrable; deferrable == nil || !deferrable() {
+		return nil
+	}
+	answers, crash := t.exchange(ctx, "check", s.writers, "SET CONSTRAINTS ALL IMMEDIATE")
+	if crash != nil {
+		return crash
+	}
+	for _, a := range answers {
+		if a.err != nil {
+			t.rollback(ctx)
+			return a.err
+		}
+	}
+	return nil
+}
+
 // chooseDecider takes the coordinator if it has written, because session state (temporary tables, notifications) may keep its
 // transaction from being prepared, and otherwise the node that was written to last.
 func chooseDecider(writers []*participant) (decider *participant, others []*participant) {
@@ -159,7 +180,12 @@ func chooseDecider(writers []*participant) (decider *participant, others []*part
 
 // prepare prepares the transaction on others and commits readers at the same time. The answers are in that order.
 func (t *Tx) prepare(ctx context.Context, gid string, others, readers []*participant) ([]answer, error) {
-	if err := t.send("prepare", others, "PREPARE TRANSACTION '"+gid+"'"); err != nil {
+	text := "PREPARE TRANSACTION '" + gid + "'"
+	open, gate := splitGated(others)
+	if err := t.send("prepare", open, text); err != nil {
+		return nil, err
+	}
+	if err := t.send("prepare", gate, gated+text); err != nil {
 		return nil, err
 	}
 	if err := t.send("commit", readers, "COMMIT"); err != nil {
@@ -252,13 +278,31 @@ func (t *Tx) persist(ctx context.Context, gid string, decider backend.Address, e
 	}
 }
 
-// finish carries a decision to commit out. What fails here is left to recovery; the transaction is committed all the same.
+// finish carries a decision to commit out, the node with the gate last. What fails here is left to recovery; the transaction is
+// committed all the same.
 func (t *Tx) finish(ctx context.Context, gid string, decider *participant, others []*participant) error {
-	answers, crash := t.exchange(context.WithoutCancel(ctx), "commit prepared", others, "COMMIT PREPARED '"+gid+"'")
+	open, gate := splitGated(others)
+	complete, crash := t.finishOn(ctx, gid, open)
 	if crash != nil {
 		return crash
 	}
-	complete := true
+	last, crash := t.finishOn(ctx, gid, gate)
+	if crash != nil {
+		return crash
+	}
+	if complete && last {
+		t.manager.recordDone(recordHome{decider.conn.Address(), t.identity.Database}, gid)
+	}
+	return nil
+}
+
+// finishOn commits prepared transactions and tells whether all are through.
+func (t *Tx) finishOn(ctx context.Context, gid string, others []*participant) (complete bool, crash error) {
+	answers, crash := t.exchange(context.WithoutCancel(ctx), "commit prepared", others, "COMMIT PREPARED '"+gid+"'")
+	if crash != nil {
+		return false, crash
+	}
+	complete = true
 	for i, a := range answers {
 		if a.err == nil || isUndefinedObject(a.err) { // somebody's recovery was quicker
 			continue
@@ -268,10 +312,7 @@ func (t *Tx) finish(ctx context.Context, gid string, decider *participant, other
 		t.warn(fmt.Sprintf("node %s has not yet committed its part of the transaction", others[i].conn.Address()),
 			fmt.Sprintf("The transaction is committed. Its prepared part %s will be committed there by recovery. (%s)", gid, a.err))
 	}
-	if complete {
-		t.manager.recordDone(recordHome{decider.conn.Address(), t.identity.Database}, gid)
-	}
-	return nil
+	return complete, nil
 }
 
 // undo rolls back after a failed preparation or a decision against; decider is nil if it has ended its block already.

@@ -69,6 +69,7 @@ func (c *cluster) pointsOf(groups ...int32) []string {
 func TestGatewayDiesAtEveryPoint(t *testing.T) {
 	c := newCluster(t)
 	for _, groups := range [][]int32{{1, 2}, {0, 1, 2}} {
+		c.deferrable = len(groups) == 3
 		points := c.pointsOf(groups...)
 		if len(points) < 9 {
 			t.Fatal(points)
@@ -89,7 +90,7 @@ func TestGatewayDiesAtEveryPoint(t *testing.T) {
 					t.Fatalf("committed on %d of %d nodes", n, len(groups))
 				}
 				decided := strings.HasPrefix(point, "after decide") || strings.Contains(point, "commit prepared")
-				undecided := strings.Contains(point, "prepare ") || strings.HasPrefix(point, "before decide")
+				undecided := strings.Contains(point, "prepare ") || strings.Contains(point, "check ") || strings.HasPrefix(point, "before decide")
 				if decided && n == 0 || undecided && n != 0 {
 					t.Fatalf("committed on %d nodes", n)
 				}
@@ -212,13 +213,15 @@ func TestCommitFailsOnANode(t *testing.T) {
 	c := newCluster(t)
 	insert(t, c.session(), 1, 1)
 	insert(t, c.session(), 2, 2)
-	for x := 1; x <= 2; x++ {
-		_, err := c.attempt(x, 1, 2)
-		wantCode(t, err, "23505")
-		if n := c.has(x); n != 1 {
-			t.Fatal(n)
+	for _, c.deferrable = range []bool{false, true} {
+		for x := 1; x <= 2; x++ {
+			_, err := c.attempt(x, 1, 2)
+			wantCode(t, err, "23505")
+			if n := c.has(x); n != 1 {
+				t.Fatal(n)
+			}
+			c.clean()
 		}
-		c.clean()
 	}
 }
 

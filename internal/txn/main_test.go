@@ -32,6 +32,7 @@ type cluster struct {
 	pools      *backend.Pools
 	manager    *txn.Manager
 	identity   backend.Identity
+	deferrable bool // commits make deferred checks first
 
 	mu     sync.Mutex
 	faults func(point string) error
@@ -53,6 +54,7 @@ func onNodes(t *testing.T, nodes *pgtest.Nodes) *cluster {
 	t.Cleanup(c.pools.Close)
 	c.manager = txn.NewManager(txn.Config{
 		Pools: c.pools, Admin: identity, MinAge: time.Millisecond, AskFor: 2 * time.Minute,
+		Deferrable: func() bool { return c.deferrable },
 		Faults: func(point string) error {
 			c.mu.Lock()
 			c.points = append(c.points, point)

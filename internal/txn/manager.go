@@ -33,7 +33,9 @@ type Config struct {
 	// AdminPools are the connections for recovery and the search for deadlocks, which must not have to wait for those that clients
 	// hold; Pools unless set.
 	AdminPools *backend.Pools
-	Log        *slog.Logger
+	// GatePools are the connections for AtOneInstant, which must not have to wait for any others; AdminPools unless set.
+	GatePools *backend.Pools
+	Log       *slog.Logger
 
 	// MinAge is how old a prepared transaction must be before recovery touches it; 10 s unless set. A commit leaves transactions
 	// prepared for a few round trips. Recovery before that is safe, because its tombstone makes the live commit fail cleanly,
@@ -45,6 +47,10 @@ type Config struct {
 
 	// DeadlockTimeout is how long a block waits before a deadlock over several nodes is looked for; 1 s unless set.
 	DeadlockTimeout time.Duration
+
+	// Deferrable tells whether there may be constraints that are checked only at commit. Such a check can wait for other transactions; all
+	// are then made before a commit keeps anybody waiting. Nil for no.
+	Deferrable func() bool
 
 	// Faults, if set, is called at each named point of a commit (see Tx.Commit) for tests. An error makes the commit stop there as
 	// if the gateway had died: no message more is sent, and its connections are cut.
@@ -63,6 +69,7 @@ type Manager struct {
 	live    map[string]bool // gids of commits under way here
 	records map[recordHome][]string
 	flushed chan struct{} // wakes the deletion of records
+	gates   chan struct{} // a place for each statement that is at the gates
 	stop    context.CancelFunc
 	done    sync.WaitGroup
 }
@@ -84,12 +91,15 @@ func NewManager(config Config) *Manager {
 	if config.AdminPools == nil {
 		config.AdminPools = config.Pools
 	}
+	if config.GatePools == nil {
+		config.GatePools = config.AdminPools
+	}
 	var id [8]byte
 	rand.Read(id[:])
 	ctx, stop := context.WithCancel(context.Background())
 	m := &Manager{
 		config: config, gateway: hex.EncodeToString(id[:]), live: map[string]bool{},
-		records: map[recordHome][]string{}, flushed: make(chan struct{}, 1), hurry: make(chan struct{}, 1), stop: stop,
+		records: map[recordHome][]string{}, flushed: make(chan struct{}, 1), gates: make(chan struct{}, GateReaders), hurry: make(chan struct{}, 1), stop: stop,
 	}
 	m.done.Go(func() { m.deleteRecords(ctx) })
 	return m

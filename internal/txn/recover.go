@@ -1,9 +1,11 @@
 package txn
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"time"
@@ -37,6 +39,8 @@ func (m *Manager) Recover(ctx context.Context, nodes []Node) (Recovery, error) {
 	for _, n := range nodes {
 		addresses[n.GroupID] = n.Address
 	}
+	nodes = slices.Clone(nodes) // the one with a commit's gate last, as in Tx.finish
+	slices.SortFunc(nodes, func(a, b Node) int { return cmp.Compare(b.GroupID, a.GroupID) })
 	outcomes := map[string]decision{}
 	kept := map[string]bool{} // gids that must keep their record
 	complete := true

@@ -9,6 +9,9 @@ SELECT (SELECT coalesce(sum(changes), 0) FROM trunkline.catalog_version), (SELEC
 -- until the end: what a switch has decided may not have been carried out on all nodes yet
 SELECT FROM trunkline.shard_move LIMIT 1
 
+-- :deferrable
+SELECT true FROM pg_constraint WHERE condeferrable LIMIT 1
+
 -- :nodes
 SELECT nodeid, groupid, nodename, nodeport, isactive, noderole <> 'primary', shouldhaveshards FROM trunkline.pg_dist_node ORDER BY nodeid
 

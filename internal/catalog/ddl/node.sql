@@ -20,6 +20,10 @@ BEGIN
 END $$;
 GRANT SELECT, INSERT ON trunkline.commit_record TO PUBLIC;
 
+-- What commits over several nodes and reads at one instant lock, so that neither comes amid the other. It never has a row.
+CREATE TABLE IF NOT EXISTS trunkline.commit_gate (CHECK (false));
+GRANT INSERT ON trunkline.commit_gate TO PUBLIC;
+
 -- The hash of a value by its type's default hash operator class: PostgreSQL lets some types' own hash functions (bytea's, date's)
 -- not be called from SQL.
 CREATE OR REPLACE FUNCTION trunkline_internal.hash_value(anyelement) RETURNS int LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
