@@ -146,6 +146,12 @@ func (w *welcome) startup() ([]byte, error) {
 			}
 			return nil, err
 		}
+		if header[0] == tlsHandshake && w.config.TLS != nil && !askedSSL && !w.encrypted {
+			if err := w.encryptDirectly(header[:]); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		length, code := binary.BigEndian.Uint32(header[:]), binary.BigEndian.Uint32(header[4:])
 		if length < 8 || length > maxStartup {
 			return nil, fatalf("08P01", "invalid length of startup packet")
@@ -187,12 +193,52 @@ func (w *welcome) encrypt() error {
 	if _, err := w.socket.Write([]byte{answer}); err != nil || answer == 'N' {
 		return err
 	}
-	encrypted := tls.Server(w.socket, w.config.TLS)
+	_, err := w.handshake(w.socket)
+	return err
+}
+
+// tlsHandshake is the first byte of a client that begins with TLS without asking (sslnegotiation=direct of PostgreSQL 17): the type
+// of a TLS record. No startup packet is long enough to begin so.
+const tlsHandshake = 0x16
+
+// protocolName is what such a client must ask for by ALPN, lest another protocol's client be taken for PostgreSQL's.
+const protocolName = "postgresql"
+
+// encryptDirectly begins TLS with a client whose first bytes have been read.
+func (w *welcome) encryptDirectly(read []byte) error {
+	encrypted, err := w.handshake(&rereadConn{w.socket, read})
+	if err == nil && encrypted.ConnectionState().NegotiatedProtocol != protocolName {
+		err = errors.New("received direct SSL connection request without ALPN protocol negotiation extension")
+	}
+	return err
+}
+
+func (w *welcome) handshake(socket net.Conn) (*tls.Conn, error) {
+	config := w.config.TLS.Clone()
+	config.NextProtos = []string{protocolName}
+	encrypted := tls.Server(socket, config)
 	if err := encrypted.Handshake(); err != nil {
-		return err
+		return nil, err
 	}
 	w.socket, w.encrypted, w.binding = encrypted, true, channelBinding(w.config.TLS)
-	return nil
+	return encrypted, nil
+}
+
+// rereadConn is a connection whose first bytes are read once more.
+type rereadConn struct {
+	net.Conn
+	again []byte
+}
+
+func (c *rereadConn) NetConn() net.Conn { return c.Conn }
+
+func (c *rereadConn) Read(b []byte) (int, error) {
+	if len(c.again) == 0 {
+		return c.Conn.Read(b)
+	}
+	n := copy(b, c.again)
+	c.again = c.again[n:]
+	return n, nil
 }
 
 // readStartup reads a startup packet. unknown are the protocol options that the client asks for and that are not known here.

@@ -183,6 +183,29 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// TLS at once is for those who say by ALPN that they mean PostgreSQL.
+func TestDirectTLS(t *testing.T) {
+	address, accepted := serve(t, &Config{TLS: makeCertificate(t), RequireTLS: true})
+	client, err := pgconn.Connect(t.Context(), encryptedDSN(address, "sslnegotiation=direct"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close(t.Context())
+	if c := <-accepted; !c.Startup.Encrypted || c.Gone() {
+		t.Fatal(c.Startup.Encrypted, c.Gone())
+	}
+	other, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true})
+	if err == nil {
+		defer other.Close()
+		if _, err = other.Read(make([]byte, 1)); err == nil {
+			t.Error("a client without ALPN is served")
+		}
+	}
+	if _, err := tls.Dial("tcp", address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}); err == nil {
+		t.Error("a client of HTTP is served")
+	}
+}
+
 // TestChannelBinding has a login passed on by somebody in between, who shows the client a certificate of their own.
 func TestChannelBinding(t *testing.T) {
 	address, _ := serve(t, &Config{

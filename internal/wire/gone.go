@@ -9,7 +9,11 @@ import (
 // may be called from any goroutine.
 func (c *Conn) Gone() bool {
 	socket := c.net
-	if wrapped, ok := socket.(interface{ NetConn() net.Conn }); ok {
+	for {
+		wrapped, ok := socket.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
 		socket = wrapped.NetConn()
 	}
 	source, ok := socket.(syscall.Conn)
