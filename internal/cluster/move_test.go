@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/trunkline/trunkline/internal/backend"
 	"github.com/trunkline/trunkline/internal/sql"
 	"github.com/trunkline/trunkline/internal/txn"
+	"golang.org/x/sync/errgroup"
 )
 
 // movable makes co-located tables with everything that tables can have.
@@ -316,6 +319,78 @@ func TestMoveDiesAtEveryStep(t *testing.T) {
 	}
 	for _, table := range movableTables {
 		f.sameDefinition(table)
+	}
+}
+
+// TestMoveWaitsForItsOwnMarks holds up the last change before a switch, while marks come through that other moves from the same node may
+// have sent. The switch must wait for the change.
+func TestMoveWaitsForItsOwnMarks(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.exec("CREATE TABLE late (id int PRIMARY KEY)")
+	f.call("create_distributed_table", "table_name", "late", "distribution_column", "id")
+	_, group := f.shardOn("late", 1)
+	shard := fmt.Sprintf("public_%d.late", group)
+	connect := func(server int) *pgx.Conn {
+		conn, err := pgx.Connect(t.Context(), f.servers[server].DSN(f.db))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close(f.ctx()) })
+		return conn
+	}
+	source, target := connect(1), connect(2)
+	do := func(conn *pgx.Conn, text string) {
+		if _, err := conn.Exec(t.Context(), text); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	waits := func(conn *pgx.Conn) (waits bool) {
+		err := conn.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))").Scan(&waits)
+		return waits || err != nil
+	}
+	var applied atomic.Bool
+	var late errgroup.Group
+	f.config.MoveFaults = func(step string) error {
+		switch step {
+		case "caught up":
+			do(target, "BEGIN; LOCK TABLE "+f.on(2, "SELECT nspname FROM pg_namespace WHERE nspname ~ '^trunkline_coming'")[0][0]+".late IN SHARE MODE")
+			late.Go(func() error {
+				// The change is committed while the switch waits for its lock, so after the mark before it.
+				for locked := false; !locked && !t.Failed(); {
+					do(source, "BEGIN; SELECT pg_logical_emit_message(true, 'trunkline_move', 'try ' || n) FROM generate_series(0, 9) n; INSERT INTO "+shard+" VALUES (1)")
+					for begun := time.Now(); !locked && time.Since(begun) < 50*time.Millisecond; {
+						locked = waits(source)
+					}
+					do(source, map[bool]string{true: "COMMIT", false: "ROLLBACK"}[locked])
+				}
+				for !waits(target) {
+				}
+				// The switch gives up, since the change does not come.
+				for held := true; held && !t.Failed(); {
+					if err := source.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE mode = 'ExclusiveLock' AND locktype = 'relation' AND granted AND relation = to_regclass($1))", shard).Scan(&held); err != nil {
+						return err
+					}
+				}
+				applied.Store(true)
+				do(target, "COMMIT")
+				return nil
+			})
+		case "before commit":
+			if !applied.Load() {
+				t.Error("the switch does not wait for the last change")
+			}
+		}
+		return nil
+	}
+	if err := f.move("late", 1, 2, "auto"); err != nil {
+		t.Error(describeError(err))
+	}
+	if err := late.Wait(); err != nil {
+		t.Error(err)
+	}
+	if got := f.shards("late", "SELECT id FROM %s"); len(got) != 1 {
+		t.Errorf("rows after the move: %v", got)
 	}
 }
 
