@@ -2,9 +2,11 @@ package session
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/trunkline/trunkline/internal/catalog"
 	"github.com/trunkline/trunkline/internal/exec"
 	"github.com/trunkline/trunkline/internal/sql"
@@ -57,6 +59,27 @@ func (s *session) mayTryAgain(ctx context.Context, err error, tries int) bool {
 	}
 	return true
 }
+
+// misled tells whether an error outside of a block says that something does not exist, and the catalog has changed since the snapshot that the
+// statement was planned by: through another gateway, whose notice has not come yet.
+func (s *session) misled(ctx context.Context, used *catalog.Snapshot, err error) bool {
+	if err == nil || s.tx.InBlock() || s.catalog.foreign || used == nil {
+		return false
+	}
+	var theirs *pgconn.PgError
+	var ours *sql.Error
+	switch {
+	case errors.As(err, &theirs) && slices.Contains(undefined, theirs.Code):
+	case errors.As(err, &ours) && slices.Contains(undefined, ours.Code):
+	default:
+		return false
+	}
+	now, failure := s.newerThan(ctx, used)
+	return failure == nil && now.Fingerprint != used.Fingerprint
+}
+
+// undefined are the SQLSTATEs undefined_column, undefined_table, undefined_function and undefined_object.
+var undefined = []string{"42703", "42P01", "42883", "42704"}
 
 // newerThan gives a snapshot that is not the one that has misled a statement: of many that waited for one shard group only the first
 // reads the catalog.

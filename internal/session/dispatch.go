@@ -63,7 +63,7 @@ func (s *session) dispatch(ctx context.Context, e *entry, bind *exec.Bind, out e
 		if s.mayReadAgain(ctx, err) {
 			continue
 		}
-		if !exec.IsStale(err) || s.rows.wrote && !s.takeBack(mark, out) || !s.mayTryAgain(ctx, err, tries) {
+		if !exec.IsStale(err) && !s.misled(ctx, s.env.Snapshot, err) || s.rows.wrote && !s.takeBack(mark, out) || !s.mayTryAgain(ctx, err, tries) {
 			return tag, err
 		}
 		// The snapshot was out of date, and nothing has happened yet: once more with a new one.

@@ -179,7 +179,11 @@ func (s *session) find(ctx context.Context, text string, scanned bool, declared 
 		}
 		return nil, sql.Errorf("42601", "cannot insert multiple commands into a prepared statement")
 	}
-	return s.make(ctx, statements[0], snapshot, scanned, cacheable, declared, describe)
+	e, err := s.make(ctx, statements[0], snapshot, scanned, cacheable, declared, describe)
+	if s.misled(ctx, snapshot, err) {
+		return s.find(ctx, text, scanned, declared, describe)
+	}
+	return e, err
 }
 
 // errEmpty says that a text holds no statement.
