@@ -67,6 +67,9 @@ type operation struct {
 	tx    *txn.Tx
 	snap  *catalog.Snapshot
 	still map[int]bool // the colocation groups whose shard groups stay where they are until the transaction ends
+
+	// holder, for a statement that runs in no transaction, is one on the coordinator that lasts as long, for awaitMoves.
+	holder *holder
 }
 
 // call carries out one function. The arguments are its own, by name.

@@ -62,6 +62,8 @@ func (p *propagation) maintenance(ctx context.Context) (handled bool, tag string
 	if err := p.begin(ctx); err != nil {
 		return true, "", err
 	}
+	p.holder = &holder{}
+	defer p.holder.close()
 	if err := work(ctx); err != nil {
 		return true, "", err
 	}

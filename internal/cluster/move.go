@@ -93,8 +93,15 @@ func (c *Cluster) Move(ctx context.Context, env *move.Env, request move.Request)
 	return move.Run(ctx, env, request)
 }
 
-// moveEnv is what package move works with on behalf of this call.
+// moveEnv is what package move works with on behalf of this call. What is waited for the client is told, if it listens.
 func (o *operation) moveEnv() *move.Env {
+	env := o.cleanEnv()
+	env.Notice = func(ctx context.Context, message string) { o.say(ctx, "notice", message, "", "") }
+	return env
+}
+
+// cleanEnv is moveEnv without a client.
+func (o *operation) cleanEnv() *move.Env {
 	return &move.Env{Pools: o.config.Pools, Manager: o.config.Manager, Admin: o.config.Admin, Coordinator: o.config.Coordinator,
 		Shape: o.shapeOf, Log: o.config.Log, Faults: o.config.MoveFaults}
 }
@@ -173,6 +180,6 @@ func (c *Cluster) KeepClean(ctx context.Context, interval time.Duration) {
 
 // CleanUp undoes or finishes the moves whose gateway is gone.
 func (c *Cluster) CleanUp(ctx context.Context) error {
-	_, _, err := move.CleanUp(ctx, (&operation{Cluster: c}).moveEnv())
+	_, _, err := move.CleanUp(ctx, (&operation{Cluster: c}).cleanEnv())
 	return err
 }

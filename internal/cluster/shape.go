@@ -137,7 +137,14 @@ func (o *operation) awaitMoves(ctx context.Context, colocation int) error {
 	if o.still[colocation] {
 		return nil
 	}
-	if err := o.exec(ctx, fmt.Sprintf("SELECT trunkline_internal.await_moves(%d)", colocation)); err != nil {
+	text := fmt.Sprintf("SELECT trunkline_internal.await_moves(%d)", colocation)
+	var err error
+	if o.holder != nil {
+		err = o.holder.exec(ctx, o.config, text)
+	} else {
+		err = o.exec(ctx, text)
+	}
+	if err != nil {
 		return err
 	}
 	if o.still == nil {
@@ -145,6 +152,26 @@ func (o *operation) awaitMoves(ctx context.Context, colocation int) error {
 	}
 	o.still[colocation] = true
 	return nil
+}
+
+// holder is an open transaction beside the session's own. It holds advisory locks only.
+type holder struct{ conn *backend.Conn }
+
+func (h *holder) exec(ctx context.Context, config Config, text string) (err error) {
+	if h.conn == nil {
+		if h.conn, err = config.Pools.Connect(ctx, config.Coordinator, config.Admin, nil); err != nil {
+			return err
+		}
+		text = "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; " + text
+	}
+	_, err = h.conn.Exec(ctx, text)
+	return err
+}
+
+func (h *holder) close() {
+	if h.conn != nil {
+		h.conn.Close()
+	}
 }
 
 // awaitMovesOf is awaitMoves for the colocation group of a table, if it has one.

@@ -3,6 +3,7 @@ package faulttest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,13 +13,13 @@ import (
 
 // ledger is a client that writes rows of its own and remembers those that were acknowledged.
 type ledger struct {
-	t       *testing.T
-	l       *lab
+	t       testing.TB
 	who     int
 	gateway func() string // the connection string to use now
 	written atomic.Int64  // rows that are certainly there
 	updates atomic.Int64  // additions to its counters that are certainly done
 	unsure  atomic.Int64  // statements that may have been carried out or not: their connection was lost
+	outages bool          // nodes are lost on the way, so that statements may be refused
 }
 
 // work writes until ctx ends. A connection that is lost, with its gateway, is made anew.
@@ -62,6 +63,9 @@ func (w *ledger) work(ctx context.Context) {
 			w.unsure.Add(1)
 			c.Close(context.Background())
 			c = nil
+		case w.outages && slices.Contains([]string{"08", "57"}, sqlState(err)[:2]):
+			c.Close(context.Background())
+			c = nil
 		default:
 			w.t.Errorf("client %d: %s", w.who, explain(err))
 			c.Exec(context.Background(), "ROLLBACK")
@@ -70,6 +74,71 @@ func (w *ledger) work(ctx context.Context) {
 	if c != nil {
 		c.Close(context.Background())
 	}
+}
+
+// books are ledgers that work side by side.
+type books struct {
+	l       *lab
+	ledgers []*ledger
+	end     func() // and waits for all to end
+}
+
+// firstEntries is how many rows the entries have that nobody changes.
+const firstEntries = 20000
+
+// keepBooks makes the tables of ledgers and has four of them work, each through a gateway of its own choice.
+func (l *lab) keepBooks(c *pgx.Conn, gateway func(who int) string, change ...func(*ledger)) *books {
+	l.Helper()
+	const clients = 4
+	l.exec(c, "CREATE TABLE entries (id int PRIMARY KEY, who int); CREATE TABLE counters (id int PRIMARY KEY, n int); CREATE TABLE kinds (id int PRIMARY KEY, n int)")
+	l.exec(c, "SELECT create_distributed_table('entries', 'id'); SELECT create_distributed_table('counters', 'id', colocate_with => 'none'); SELECT create_reference_table('kinds')")
+	l.exec(c, fmt.Sprintf("INSERT INTO counters SELECT g, 0 FROM generate_series(0, %d) g; INSERT INTO kinds SELECT g, 0 FROM generate_series(0, %d) g", clients-1, clients-1))
+	l.exec(c, fmt.Sprintf("INSERT INTO entries SELECT g, -1 FROM generate_series(-%d, -1) g", firstEntries))
+	ctx, stop := context.WithCancel(l.Context())
+	var working sync.WaitGroup
+	b := &books{l: l, end: func() {
+		stop()
+		working.Wait()
+	}}
+	for who := range clients {
+		w := &ledger{t: l.TB, who: who, gateway: func() string { return gateway(who) }}
+		for _, f := range change {
+			f(w)
+		}
+		b.ledgers = append(b.ledgers, w)
+		working.Go(func() { w.work(ctx) })
+	}
+	l.Cleanup(b.end)
+	return b
+}
+
+// check looks for everything that was acknowledged.
+func (b *books) check(c *pgx.Conn) {
+	b.l.Helper()
+	for _, w := range b.ledgers {
+		var rows, n int64
+		fmt.Sscan(b.l.one(c, "SELECT count(*)::text FROM entries WHERE who = $1", w.who), &rows)
+		fmt.Sscan(b.l.one(c, "SELECT n::text FROM counters WHERE id = $1", w.who), &n)
+		if lost := w.written.Load() - rows; lost > 0 || -lost > w.unsure.Load() {
+			b.l.Errorf("client %d: %d rows, %d were acknowledged and %d statements are unsure", w.who, rows, w.written.Load(), w.unsure.Load())
+		}
+		if lost := w.updates.Load() - n; lost > 0 || -lost > w.unsure.Load() {
+			b.l.Errorf("client %d: counter %d, %d additions were acknowledged and %d statements are unsure", w.who, n, w.updates.Load(), w.unsure.Load())
+		}
+		b.l.Logf("client %d: %d rows and %d updates were acknowledged, %d statements unsure", w.who, w.written.Load(), w.updates.Load(), w.unsure.Load())
+	}
+	if got := b.l.one(c, "SELECT count(*)::text FROM entries WHERE who = -1"); got != fmt.Sprint(firstEntries) {
+		b.l.Errorf("%s of the first %d rows", got, firstEntries)
+	}
+}
+
+// noOrphans waits until gateways have cleared away all that moves have made, on all nodes.
+func (l *lab) noOrphans(c *pgx.Conn) {
+	l.Helper()
+	eventually(l, patience, "no orphan is recorded", func() bool {
+		return l.one(c, "SELECT (SELECT count(*) FROM trunkline.shard_move) || ' ' || (SELECT count(*) FROM pg_dist_cleanup)") == "0 0"
+	})
+	l.noMoves()
 }
 
 // TestRebalanceUnderLoad adds nodes, rebalances and drains while clients write through two gateways, of which one is killed on the way.
@@ -81,21 +150,7 @@ func TestRebalanceUnderLoad(t *testing.T) {
 	port := func(n int) int { return l.nodes[n].server.Port }
 	l.exec(c, fmt.Sprintf("SELECT citus_set_coordinator_host('127.0.0.1', %d)", port(0)))
 	l.exec(c, fmt.Sprintf("SELECT citus_add_node('127.0.0.1', %d)", port(1)))
-	l.exec(c, "CREATE TABLE entries (id int PRIMARY KEY, who int); CREATE TABLE counters (id int PRIMARY KEY, n int); CREATE TABLE kinds (id int PRIMARY KEY, n int)")
-	l.exec(c, "SELECT create_distributed_table('entries', 'id'); SELECT create_distributed_table('counters', 'id', colocate_with => 'none'); SELECT create_reference_table('kinds')")
-	const clients = 4
-	l.exec(c, fmt.Sprintf("INSERT INTO counters SELECT g, 0 FROM generate_series(0, %d) g; INSERT INTO kinds SELECT g, 0 FROM generate_series(0, %d) g", clients-1, clients-1))
-	l.exec(c, "INSERT INTO entries SELECT g, -1 FROM generate_series(-20000, -1) g")
-
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	var working sync.WaitGroup
-	var ledgers []*ledger
-	for who := range clients {
-		w := &ledger{t: t, l: l, who: who, gateway: func() string { return gateways[who%2].clientDSN(l.database) }}
-		ledgers = append(ledgers, w)
-		working.Go(func() { w.work(ctx) })
-	}
+	books := l.keepBooks(c, func(who int) string { return gateways[who%2].clientDSN(l.database) })
 	places := func() string {
 		return l.one(c, "SELECT string_agg(groupid || ':' || n, ' ' ORDER BY groupid) FROM (SELECT groupid, count(*) n FROM trunkline.shard_group GROUP BY 1) _")
 	}
@@ -138,33 +193,8 @@ func TestRebalanceUnderLoad(t *testing.T) {
 		t.Errorf("shard groups on nodes after draining one: %s", got)
 	}
 	l.exec(c, fmt.Sprintf("SELECT citus_remove_node('127.0.0.1', %d)", port(1)))
-	stop()
-	working.Wait()
+	books.end()
 	l.settled(patience)
-
-	var written, updated, unsure int64
-	for _, w := range ledgers {
-		written, updated, unsure = written+w.written.Load(), updated+w.updates.Load(), unsure+w.unsure.Load()
-		var rows, n int64
-		fmt.Sscan(l.one(c, "SELECT count(*)::text FROM entries WHERE who = $1", w.who), &rows)
-		fmt.Sscan(l.one(c, "SELECT n::text FROM counters WHERE id = $1", w.who), &n)
-		if lost := w.written.Load() - rows; lost > 0 || -lost > w.unsure.Load() {
-			t.Errorf("client %d: %d rows, %d were acknowledged and %d statements are unsure", w.who, rows, w.written.Load(), w.unsure.Load())
-		}
-		if lost := w.updates.Load() - n; lost > 0 || -lost > w.unsure.Load() {
-			t.Errorf("client %d: counter %d, %d additions were acknowledged and %d statements are unsure", w.who, n, w.updates.Load(), w.unsure.Load())
-		}
-	}
-	t.Logf("%d rows and %d updates were acknowledged, %d statements unsure", written, updated, unsure)
-	if got := l.one(c, "SELECT count(*)::text FROM entries WHERE who = -1"); got != "20000" {
-		t.Errorf("%s of the first 20000 rows", got)
-	}
-	eventually(t, patience, "no orphan is left", func() bool {
-		return l.one(c, "SELECT (SELECT count(*) FROM trunkline.shard_move) || ' ' || (SELECT count(*) FROM pg_dist_cleanup)") == "0 0"
-	})
-	for i, slots := range l.everywhere("SELECT (SELECT count(*) FROM pg_replication_slots) || ' ' || (SELECT count(*) FROM pg_publication)") {
-		if slots != "0 0" {
-			t.Errorf("slots and publications on node %d: %s", i, slots)
-		}
-	}
+	books.check(c)
+	l.noOrphans(c)
 }

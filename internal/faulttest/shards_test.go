@@ -3,6 +3,7 @@ package faulttest
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -40,15 +41,15 @@ func (l *lab) moveAll(c *pgx.Conn, table, mode string) int {
 	return len(steps)
 }
 
-// noMoves checks that moves have left nothing behind on any node.
+// noMoves waits until moves have left nothing behind on any node: a temporary slot goes as soon as its process sees that its client has.
 func (l *lab) noMoves() {
 	l.Helper()
-	for i, left := range l.everywhere(`SELECT coalesce(string_agg(what, '; '), '') FROM (SELECT 'publication ' || pubname AS what FROM pg_publication
+	const left = `SELECT coalesce(string_agg(what, '; '), '') FROM (SELECT 'publication ' || pubname AS what FROM pg_publication
 		UNION ALL SELECT 'slot ' || slot_name FROM pg_replication_slots WHERE database = current_database()
-		UNION ALL SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname ~ '^trunkline_(coming|gone)') _`) {
-		if left != "" {
-			l.Errorf("left behind on node %d: %s", i, left)
-		}
+		UNION ALL SELECT 'schema ' || nspname FROM pg_namespace WHERE nspname ~ '^trunkline_(coming|gone)') _`
+	eventually(l, patience, "moves have left nothing behind", func() bool { return strings.Join(l.everywhere(left), "") == "" })
+	if l.Failed() {
+		l.Logf("left behind by node: %q", l.everywhere(left))
 	}
 }
 

@@ -70,7 +70,7 @@ type Env struct {
 	// Shape describes the tables of a colocation group, as the transaction on the given connection to the coordinator sees them.
 	Shape func(ctx context.Context, coordinator *backend.Conn, colocation int) (*Shape, error)
 
-	Notice func(message string) // tells the user what is being waited for; nil for nobody
+	Notice func(ctx context.Context, message string) // tells the user what is being waited for; nil for nobody
 	Log    *slog.Logger
 
 	// Faults, if set, is called at each step for tests. An error makes the operation stop there as if the gateway had died.
@@ -292,9 +292,11 @@ func (o *operation) close() {
 	}
 }
 
-func (o *operation) notice(format string, args ...any) {
+// notice tells the log, and the user, what is being waited for.
+func (o *operation) notice(ctx context.Context, reason string) {
+	o.Log.Info("a shard group's move waits", "shard group", o.ShardGroup, "for", reason)
 	if o.Notice != nil {
-		o.Notice(fmt.Sprintf(format, args...))
+		o.Notice(ctx, fmt.Sprintf("shard group %d: waiting for %s", o.ShardGroup, reason))
 	}
 }
 

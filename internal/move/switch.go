@@ -381,7 +381,7 @@ func (o *operation) awaitOthers(ctx context.Context, source *backend.Conn) error
 		reason := "a transaction that uses the shard group's tables on the source: " + string(rows[in][1])
 		o.progress.waits(ctx, reason)
 		if !told {
-			o.notice("shard group %d: waiting for %s", o.ShardGroup, reason)
+			o.notice(ctx, reason)
 			told = true
 		}
 		if err := sleep(ctx, firstPause); err != nil {
@@ -424,7 +424,7 @@ func (o *operation) explain(ctx context.Context, conn *backend.Conn, text string
 			}
 			o.progress.waits(ctx, string(rows[0][0]))
 			if !told {
-				o.notice("shard group %d: waiting for a %s", o.ShardGroup, rows[0][0])
+				o.notice(ctx, "a "+string(rows[0][0]))
 				told = true
 			}
 		}

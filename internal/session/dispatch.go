@@ -330,6 +330,8 @@ func (s *session) call(ctx context.Context, name string, args json.RawMessage) (
 	if err != nil {
 		return exec.CallResult{}, err
 	}
+	s.prompt = true
+	defer func() { s.prompt = false }()
 	result, err := s.server.cluster.Call(ctx, s.tx, snapshot, name, args)
 	if result.Changed || err != nil {
 		s.definitionsChanged()

@@ -44,6 +44,8 @@ type Config struct {
 	DeadlockTimeout, RecoverInterval, RecoverAge time.Duration
 
 	JobPoll time.Duration // how often background tasks that another gateway left are looked for; 5 s unless set
+
+	MoveFaults func(step string) error // move.Env.Faults, for tests
 }
 
 // Server is a gateway: it accepts clients and gives each a session.
@@ -128,7 +130,7 @@ func NewServer(ctx context.Context, config Config) (*Server, error) {
 		Pools: s.pools, AdminPools: s.adminPools, GatePools: s.gatePools, Admin: s.admin, Log: config.Log,
 		Deferrable: func() bool { return s.watcher.Current().Deferrable }, MinAge: config.RecoverAge, DeadlockTimeout: config.DeadlockTimeout,
 	})
-	s.cluster = cluster.New(cluster.Config{Pools: s.pools, Manager: s.manager, Admin: s.admin, Coordinator: s.coordinator, ShardCount: config.ShardCount, Log: config.Log})
+	s.cluster = cluster.New(cluster.Config{Pools: s.pools, Manager: s.manager, Admin: s.admin, Coordinator: s.coordinator, ShardCount: config.ShardCount, Log: config.Log, MoveFaults: config.MoveFaults})
 	s.presence = &presence{server: s, connect: connect}
 	heard, err := s.presence.enter(ctx)
 	if err != nil {

@@ -49,6 +49,7 @@ type session struct {
 	lost       int  // how often it has
 	fixed      bool // the open block has taken its snapshots, see fixInstant
 	listens    bool // LISTEN was run
+	prompt     bool // notices go to the client at once: a function of the gateway's runs, for long perhaps
 
 	scanned sql.Scanned
 	key     []byte
@@ -341,6 +342,9 @@ func (s *session) async(group int32, m backend.Message) {
 	switch m.Type {
 	case 'N':
 		s.client.Write(m.Raw)
+		if s.prompt {
+			s.client.Flush()
+		}
 	case 'A':
 		if group == catalog.CoordinatorGroup {
 			s.notified(m)
