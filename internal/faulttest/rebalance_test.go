@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // ledger is a client that writes rows of its own and remembers those that were acknowledged.
@@ -42,7 +43,11 @@ func (w *ledger) work(ctx context.Context) {
 			_, err = c.Exec(context.Background(), "INSERT INTO entries VALUES ($1, $2)", id, w.who)
 		case 1:
 			count = &w.updates
-			_, err = c.Exec(context.Background(), "UPDATE counters SET n = n + 1 WHERE id = $1", w.who)
+			var tag pgconn.CommandTag
+			tag, err = c.Exec(context.Background(), "UPDATE counters SET n = n + 1 WHERE id = $1", w.who)
+			if err == nil && tag.RowsAffected() != 1 {
+				w.t.Errorf("client %d: its counter was not found: %s", w.who, tag)
+			}
 		case 2: // in one transaction over two shards and a reference table
 			count = &w.written
 			_, err = c.Exec(context.Background(), "BEGIN")

@@ -83,8 +83,7 @@ var errBehind = fmt.Errorf("the target is behind the source")
 
 // roundTrip sends a mark and waits until everything before it has been applied; for no longer than patience, unless that is 0.
 func (a *applier) roundTrip(ctx context.Context, source *backend.Conn, text string, patience time.Duration) error {
-	text = fmt.Sprintf("%d: %s", a.o.id, text) // every slot in the database has the marks of all operations
-	if err := mark(ctx, source, text); err != nil {
+	if err := a.o.mark(ctx, source, text); err != nil {
 		return err
 	}
 	if patience > 0 {

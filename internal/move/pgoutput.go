@@ -29,6 +29,7 @@ var errMalformed = errors.New("the source sent a malformed replication message")
 // decoder reads the messages of pgoutput, protocol version 1 (PostgreSQL manual, section 55.9).
 type decoder struct {
 	relations map[uint32]*relation
+	marks     string // the prefix of the operation's own messages
 }
 
 // decode reads one message; ok is false for those that say nothing about rows.
@@ -69,7 +70,7 @@ func (d *decoder) decode(message []byte) (e event, ok bool, err error) {
 		r.byte()
 		e.lsn = r.uint64()
 		prefix := r.string()
-		e.kind, e.mark, ok = marked, string(r.bytes(int(r.uint32()))), prefix == markPrefix
+		e.kind, e.mark, ok = marked, string(r.bytes(int(r.uint32()))), prefix == d.marks
 	}
 	if r.bad || ok && e.kind <= deleted && (e.rel == nil || e.new != nil && len(e.new) != len(e.rel.columns)) {
 		return e, false, errMalformed

@@ -81,15 +81,15 @@ func (s *stream) start(ctx context.Context, publication string) error {
 	var reading context.Context
 	reading, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
-		s.failed = s.read(reading)
+		s.failed = s.read(reading, publication)
 		close(s.events)
 	}()
 	return nil
 }
 
-// read reads until the connection or ctx ends.
-func (s *stream) read(ctx context.Context) error {
-	decoder := decoder{relations: map[uint32]*relation{}}
+// read reads until the connection or ctx ends. Marks of other operations come too, from all that have the same source.
+func (s *stream) read(ctx context.Context, marks string) error {
+	decoder := decoder{relations: map[uint32]*relation{}, marks: marks}
 	for {
 		m, err := s.conn.Receive(ctx)
 		if err != nil {
@@ -163,10 +163,8 @@ func (s *stream) close() {
 	s.conn.Close()
 }
 
-// mark writes a text into the source's WAL, which comes back as an event once all that was committed before has come. The WAL is
-// flushed with it.
-func mark(ctx context.Context, source *backend.Conn, text string) error {
-	return run(ctx, source, fmt.Sprintf("SELECT pg_catalog.pg_logical_emit_message(true, %s, %s)", sql.QuoteLiteral(markPrefix), sql.QuoteLiteral(text)))
+// mark writes a text into the source's WAL, which comes back as an event of the operation once all that was committed before has come. The
+// WAL is flushed with it.
+func (o *operation) mark(ctx context.Context, source *backend.Conn, text string) error {
+	return run(ctx, source, fmt.Sprintf("SELECT pg_catalog.pg_logical_emit_message(true, %s, %s)", sql.QuoteLiteral(o.publication()), sql.QuoteLiteral(text)))
 }
-
-const markPrefix = "trunkline_move"
