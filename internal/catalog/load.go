@@ -40,10 +40,19 @@ func Load(ctx context.Context, conn *backend.Conn) (*Snapshot, error) {
 	return l.snapshot, nil
 }
 
-// loadSince is Load for whoever has a snapshot already. If nothing but places has changed since, only those are read. If nothing has
-// changed according to the versions, and that is doubtful, all is read: a definition may have changed behind the gateways' back.
-func loadSince(ctx context.Context, conn *backend.Conn, old *Snapshot, doubtful bool) (*Snapshot, error) {
-	if old == nil {
+// doubt is how far whoever has the catalog read doubts that its versions tell of every change.
+type doubt int
+
+const (
+	none     doubt = iota
+	ofPlaces       // something is not as known; if places have changed, it is that
+	ofAll          // definitions may have changed, which versions only count if they concern all gateways
+)
+
+// loadSince is Load for whoever has a snapshot already. If nothing but places has changed since, only those are read, unless that is
+// in doubt.
+func loadSince(ctx context.Context, conn *backend.Conn, old *Snapshot, d doubt) (*Snapshot, error) {
+	if old == nil || d == ofAll {
 		return Load(ctx, conn)
 	}
 	var statements []loadStatement
@@ -67,7 +76,7 @@ func loadSince(ctx context.Context, conn *backend.Conn, old *Snapshot, doubtful 
 			return nil, err
 		}
 	}
-	if read := l.snapshot; read.Version != old.Version || doubtful && read.Moves == old.Moves {
+	if read := l.snapshot; read.Version != old.Version || d == ofPlaces && read.Moves == old.Moves {
 		return Load(ctx, conn)
 	}
 	now := *old

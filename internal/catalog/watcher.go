@@ -34,7 +34,7 @@ type Watcher struct {
 // load is one reading of the catalog, shared by all who asked before it began.
 type load struct {
 	done     chan struct{}
-	doubtful bool // one of them has reason to doubt the catalog's versions
+	doubt    doubt // the greatest that one of them has
 	snapshot *Snapshot
 	err      error
 }
@@ -74,10 +74,16 @@ func (w *Watcher) Close() {
 }
 
 // Refresh reads the catalog and gives a snapshot that holds everything that was committed before the call: definitions too that were
-// changed behind the gateways' back.
-func (w *Watcher) Refresh(ctx context.Context) (*Snapshot, error) { return w.refresh(ctx, true) }
+// changed behind the gateways' back, as those of local tables are.
+func (w *Watcher) Refresh(ctx context.Context) (*Snapshot, error) { return w.refresh(ctx, ofAll) }
 
-func (w *Watcher) refresh(ctx context.Context, doubtful bool) (*Snapshot, error) {
+// RefreshPlaces is Refresh for whoever has not found a shard where it ought to be. If shard groups have moved, that explains it, and
+// definitions that were changed behind the gateways' back may be missed.
+func (w *Watcher) RefreshPlaces(ctx context.Context) (*Snapshot, error) {
+	return w.refresh(ctx, ofPlaces)
+}
+
+func (w *Watcher) refresh(ctx context.Context, d doubt) (*Snapshot, error) {
 	w.mu.Lock()
 	mine := w.loading
 	first := mine == nil
@@ -85,7 +91,7 @@ func (w *Watcher) refresh(ctx context.Context, doubtful bool) (*Snapshot, error)
 		mine = &load{done: make(chan struct{})}
 		w.loading = mine
 	}
-	mine.doubtful = mine.doubtful || doubtful
+	mine.doubt = max(mine.doubt, d)
 	w.mu.Unlock()
 	if first {
 		go w.read(mine)
@@ -105,7 +111,7 @@ func (w *Watcher) read(mine *load) {
 	w.mu.Lock()
 	w.loading = nil // from here on what is committed may be missed: whoever comes next needs another reading
 	w.mu.Unlock()
-	mine.snapshot, mine.err = w.readOnce(w.following, mine.doubtful)
+	mine.snapshot, mine.err = w.readOnce(w.following, mine.doubt)
 	if mine.err == nil {
 		mine.snapshot = w.publish(mine.snapshot)
 	}
@@ -114,7 +120,7 @@ func (w *Watcher) read(mine *load) {
 }
 
 // readOnce reads over the kept connection, and over a new one if that one has been lost.
-func (w *Watcher) readOnce(ctx context.Context, doubtful bool) (*Snapshot, error) {
+func (w *Watcher) readOnce(ctx context.Context, d doubt) (*Snapshot, error) {
 	kept := w.loader != nil
 	for {
 		if w.loader == nil {
@@ -124,7 +130,7 @@ func (w *Watcher) readOnce(ctx context.Context, doubtful bool) (*Snapshot, error
 			}
 			w.loader = conn
 		}
-		snapshot, err := loadSince(ctx, w.loader, w.last, doubtful)
+		snapshot, err := loadSince(ctx, w.loader, w.last, d)
 		if err == nil {
 			w.last = snapshot
 			return snapshot, nil
@@ -225,7 +231,7 @@ func (w *Watcher) followOnce(ctx context.Context, listener **backend.Conn) error
 			}
 		}
 	}
-	if _, err := w.refresh(ctx, false); err != nil {
+	if _, err := w.refresh(ctx, none); err != nil {
 		if errors.Is(err, context.Canceled) {
 			return ctx.Err()
 		}

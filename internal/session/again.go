@@ -87,7 +87,7 @@ func (s *session) newerThan(ctx context.Context, used *catalog.Snapshot) (*catal
 	if now := s.server.watcher.Current(); now != used {
 		return now, nil
 	}
-	return s.server.watcher.Refresh(ctx)
+	return s.server.watcher.RefreshPlaces(ctx)
 }
 
 // copy runs a COPY. While shard groups are being moved, those of its tables are first made to stay: rows come from the client, or go
