@@ -69,6 +69,7 @@ func (w *ledger) work(ctx context.Context) {
 			c.Close(context.Background())
 			c = nil
 		case w.outages && slices.Contains([]string{"08", "57"}, sqlState(err)[:2]):
+			w.unsure.Add(1) // the node may have committed before its connection was lost
 			c.Close(context.Background())
 			c = nil
 		default:
