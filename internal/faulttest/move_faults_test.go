@@ -358,10 +358,14 @@ func TestSleeperAnswers40001(t *testing.T) {
 	l.exec(c, "ROLLBACK")
 	l.exec(c, "BEGIN; SELECT filler FROM wide WHERE id = "+fmt.Sprint(a)+"; UPDATE wide SET filler = 'y' WHERE id = "+fmt.Sprint(b)+"; COMMIT") // so the client tries again
 
-	// A result of several nodes, of which the client has rows already when the last one turns out to have lost a shard group.
+	// A result of several nodes, of which the client has rows already when the last one turns out to have lost a shard group. One that is
+	// read at one instant is held back until all nodes have begun.
+	l.exec(c, "SET trunkline.read_at_one_instant = off")
 	l.one(c, "SELECT count(*)::text FROM (SELECT * FROM wide) w")
 	letRead = moved(l.keyOn(admin, "wide", 2), 0)
-	rows, err := c.Query(t.Context(), "SELECT * FROM wide", pgx.QueryExecModeSimpleProtocol)
+	reading, stop := context.WithTimeout(t.Context(), patience)
+	defer stop()
+	rows, err := c.Query(reading, "SELECT * FROM wide", pgx.QueryExecModeSimpleProtocol)
 	if err != nil {
 		t.Fatal(err)
 	}
