@@ -15,6 +15,7 @@ func TestDefinitionsFromTwoGateways(t *testing.T) {
 	c := g.connect()
 	other := g.another(c)
 	g.distributed(c, 10)
+	g.want(other, "SELECT count(*) FROM t", "10") // a definition by a gateway that takes the table for local gets 40001
 	for i, at := range []*pgx.Conn{other, c, other, c} {
 		beside := map[*pgx.Conn]*pgx.Conn{c: other, other: c}[at]
 		column := fmt.Sprintf("c%d", i)
@@ -40,6 +41,7 @@ func TestDefinitionsBesideWrites(t *testing.T) {
 	c := g.connect()
 	other := g.another(c)
 	g.distributed(c, 10)
+	g.want(other, "SELECT count(*) FROM t", "10") // a definition by a gateway that takes the table for local gets 40001
 	const changes = 4
 	var definers, writers errgroup.Group
 	var over atomic.Bool
